@@ -1,0 +1,1 @@
+"""The daemon: composes ledger, transformers and connectors into a courier."""

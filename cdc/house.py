@@ -1,0 +1,23 @@
+"""What a lane worker finds around it: the tide, an observer, the labelled points of crash tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cdc.observe import Observer, silent
+from cdc.tide import Tide
+
+
+def no_point(_name: str) -> None:
+    """The labelled points of the protocol do nothing outside crash tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Handed to each lane worker. ``leased_at``: boottime from before its lane was asked for."""
+
+    tide: Tide
+    leased_at: float
+    observe: Observer = silent
+    point: Callable[[str], None] = no_point

@@ -1,0 +1,113 @@
+"""What the daemon tells about itself: frozen values handed to observers; the core knows no Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from outbox.model import AuditOutcome, ErrorClass, Guarantee
+
+
+@dataclass(frozen=True, slots=True)
+class PageClaimed:
+    """A lane took a page: ``rows`` claimed, of which ``stragglers`` became visible late.
+
+    ``seconds``: duration of the claim; None when it was part of the settle that ended the page before.
+    """
+
+    connector: str
+    rows: int
+    stragglers: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """One attempt ended; ``outcome`` is applied, not_applied, rejected or unknown."""
+
+    connector: str
+    outcome: str
+    error_class: ErrorClass | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """One change found its end (or its place in ``outbox.delivery``).
+
+    ``latency_seconds`` runs from capture to the committed settle; None for outcomes that do not settle.
+    """
+
+    connector: str
+    outcome: AuditOutcome
+    guarantee: Guarantee
+    latency_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryScheduled:
+    """A delivery will be tried again after ``delay_seconds``."""
+
+    connector: str
+    error_class: ErrorClass
+    delay_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLost:
+    """A lane was taken over while this worker still held work of it; its settles were refused."""
+
+    connector: str
+    lane: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaneTaken:
+    """This worker owns the lane now."""
+
+    connector: str
+    lane: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaneGivenUp:
+    """This worker owns the lane no longer."""
+
+    connector: str
+    lane: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorPaused:
+    """The daemon paused a connector by itself: credentials refused or platform misconfigured."""
+
+    connector: str
+    error_class: ErrorClass
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """The loop of a lane went round once (it is alive); ``rows`` is what it found."""
+
+    connector: str
+    lane: int
+    rows: int
+
+
+Event: TypeAlias = (
+    PageClaimed
+    | AttemptEnded
+    | Settled
+    | RetryScheduled
+    | LeaseLost
+    | LaneTaken
+    | LaneGivenUp
+    | ConnectorPaused
+    | Polled
+)
+Observer: TypeAlias = Callable[[Event], None]
+
+
+def silent(_event: Event) -> None:
+    """The observer of those who do not want to know."""

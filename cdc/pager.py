@@ -1,0 +1,163 @@
+"""The pages of one lane: where it stands, the claim that is open, and turning to the next one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from outbox.order import in_record_order
+
+from cdc.ended import held
+from cdc.policy import LanePolicy
+from cdc.verdict import doubt_due_in
+from outbox.claims import Claim, PageRead, Row, Token
+from outbox.ledger import SCAN_LIMIT, LaneLedger
+from outbox.model import Change
+
+KEEP_TOKEN_IDS = 1_000
+"""Ids that a lane without rows may pass before it writes its new token down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A page turned inside a transaction; becomes the pager's state after the commit."""
+
+    page_no: int
+    token: Token
+    claim: Claim | None
+    rows: Sequence[Row]
+
+
+class Pager:
+    """Claims pages and knows how many rows of the open one have found no place of their own yet."""
+
+    def __init__(self, ledger: LaneLedger, policy: LanePolicy, record_types: Iterable[str]) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._record_types = list(record_types)
+        self._page_no = 0
+        self._token = Token(0, "1:1:")
+        self._kept = self._token
+        self._claim: Claim | None = None
+        self._open = 0
+        self._opened_at = 0.0
+        self.others_open = False
+        self.is_behind = False
+
+    def __repr__(self) -> str:
+        return f"<Pager page {self._page_no} from {self._token.position}, {self._open} rows open>"
+
+    @property
+    def is_open(self) -> bool:
+        """True while a claim has rows without a place of their own."""
+        return self._claim is not None
+
+    @property
+    def open_rows(self) -> int:
+        """Rows of the open page that are neither settled nor in ``outbox.delivery``."""
+        return self._open
+
+    @property
+    def age_seconds(self) -> float:
+        return time.monotonic() - self._opened_at
+
+    def recover(self, record_types_of: Callable[[str], Iterable[str]]) -> list[Row]:
+        """Takes over the lane as its last owner left it; returns the rows that were perhaps sent."""
+        with self._ledger.transaction():
+            state = self._ledger.state()
+            self._ledger.recover_in_flight(doubt_due_in(self._policy, 0.0))
+            rows = []
+            if state.claim is not None:
+                rows = self._ledger.read_claim(state.claim, record_types_of(state.claim.mapping_version))
+                self._hold(row for row in rows if row.blocked)
+            self._page_no, self._token, self._kept = state.page_no, state.token, state.token
+        return self._resume(state.claim, [row for row in rows if not row.blocked])
+
+    def look(self) -> Turn | None:
+        """Without an open page: claims the next one, if there is anything, for ``turned`` to take over."""
+        read = self._read(self._token)
+        self._note(read, self._token)
+        if read.rows:
+            # Read again under the lane's lock: what an operator did in between must be seen.
+            with self._ledger.transaction():
+                return self.turn()
+        self._token = read.end
+        if read.end.position - self._kept.position >= KEEP_TOKEN_IDS:
+            self._keep_token()
+        return None
+
+    def ends_after(self, rows: int) -> bool:
+        """True when ``rows`` more rows finding their place leave nothing open."""
+        return self._claim is not None and self._open <= rows
+
+    def turn(self) -> Turn:
+        """Ends the open page and claims the next; inside a transaction. ``turned`` takes it over after the commit."""
+        start = self._claim.end if self._claim else self._token
+        read = self._read(start)
+        self._note(read, start)
+        page_no = self._page_no + 1
+        if sum(row.straggler for row in read.rows) > self._policy.page_size:
+            _, token = self._ledger.spill_stragglers(
+                start, self._record_types, mapping_version=self._policy.mapping_version
+            )
+            self._ledger.end_page(page_no, token)
+            return Turn(page_no, token, None, ())
+        self._hold(row for row in read.rows if row.blocked)
+        rows = [row for row in read.rows if not row.blocked]
+        if not rows:
+            self._ledger.end_page(page_no, read.end)
+            return Turn(page_no, read.end, None, ())
+        claim = Claim(start, read.end, self._policy.mapping_version)
+        self._ledger.open_page(page_no, claim)
+        return Turn(page_no, start, claim, rows)
+
+    def turned(self, turn: Turn) -> list[Row]:
+        """The transaction of ``turn`` is committed: its rows may be sent."""
+        self._page_no, self._token, self._kept = turn.page_no, turn.token, turn.token
+        self._claim, self._open = turn.claim, len(turn.rows)
+        self._opened_at = time.monotonic()
+        return _in_order(turn.rows)
+
+    def placed(self, rows: int) -> None:
+        """``rows`` of the open page were settled or moved to ``outbox.delivery``."""
+        self._open -= rows
+
+    def _note(self, read: PageRead, start: Token) -> None:
+        self.others_open = read.others_open
+        self.is_behind = read.end.position - start.position >= SCAN_LIMIT
+
+    def _read(self, token: Token) -> PageRead:
+        return self._ledger.read_page(
+            token,
+            self._record_types,
+            page_size=self._policy.page_size,
+            mapping_version=self._policy.mapping_version,
+        )
+
+    def _resume(self, claim: Claim | None, rows: list[Row]) -> list[Row]:
+        doubt = not self._policy.guarantee.needs_intent
+        self._claim, self._open, self._opened_at = claim, len(rows), time.monotonic()
+        if claim is not None and not rows:
+            with self._ledger.transaction():
+                turn = self.turn()
+            return self.turned(turn)
+        return _in_order([replace(row, delivery=replace(row.delivery, doubt=doubt)) for row in rows])
+
+    def _hold(self, rows: Iterable[Row]) -> None:
+        self._ledger.enter([held(row) for row in rows])
+
+    def _keep_token(self) -> None:
+        with self._ledger.transaction():
+            self._ledger.end_page(self._page_no + 1, self._token)
+        self._page_no += 1
+        self._kept = self._token
+
+
+def _in_order(rows: Sequence[Row]) -> list[Row]:
+    """Rows of one page with each record's in its own order (ids mislead inside one transaction)."""
+    by_change = {row.delivery.change.id: row for row in rows}
+    groups: dict[tuple[str, str], list[Change]] = {}
+    for row in rows:
+        groups.setdefault(row.delivery.record, []).append(row.delivery.change)
+    return [by_change[change.id] for changes in groups.values() for change in in_record_order(changes)]

@@ -1,0 +1,175 @@
+"""Sending: picks the rows that may start, hands them to the courier, and judges what comes back."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from connectors.courier import Attempt, Courier
+
+from cdc.backlog import Backlog
+from cdc.breaker import Breaker
+from cdc.ended import Ended, applied, settled_here
+from cdc.house import House
+from cdc.observe import AttemptEnded
+from cdc.oversized import with_current_values
+from cdc.policy import LanePolicy
+from cdc.routing import Routes
+from cdc.verdict import judge, troubles_platform
+from outbox.claims import Row
+from outbox.ledger import LaneLedger
+from outbox.model import (
+    Applied,
+    AuditOutcome,
+    ErrorClass,
+    Message,
+    NotApplied,
+    Outcome,
+    Record,
+    Rejected,
+    RemoteObject,
+    Unknown,
+)
+from transformers import TransformError
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A row under way, with the message that was sent."""
+
+    row: Row
+    message: Message
+
+    def under(self, fences: Mapping[int, int | None]) -> Flight:
+        """This flight as an open delivery, where its row became one."""
+        fence = fences.get(self.row.delivery.change.id)
+        if fence is None:
+            return self
+        return Flight(replace(self.row, delivery=replace(self.row.delivery, fence=fence)), self.message)
+
+
+class Sender:
+    """The rows of a lane between their claim and their outcome."""
+
+    def __init__(
+        self,
+        ledger: LaneLedger,
+        courier: Courier,
+        policy: LanePolicy,
+        routes_of: Callable[[str], Routes],
+        house: House,
+    ) -> None:
+        self.backlog = Backlog()
+        self._ledger = ledger
+        self._courier = courier
+        self._policy = policy
+        self._routes_of = routes_of
+        self._observe = house.observe
+        self._point = house.point
+        self._breaker = Breaker(policy.retry)
+        self._flights: dict[Record, Flight] = {}
+        self._remotes: dict[Record, RemoteObject] = {}
+
+    def __repr__(self) -> str:
+        return f"<Sender {self.backlog!r}, {len(self._flights)} in flight>"
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._flights)
+
+    @property
+    def room(self) -> int:
+        """How many sends may start now."""
+        free = self._policy.concurrency - len(self._flights)
+        if self._breaker.is_open and self._flights:
+            return 0
+        return self._breaker.room(time.monotonic(), free)
+
+    def prepare(self) -> tuple[list[Flight], list[Ended]]:
+        """What may start now, and the rows that ended without being sent."""
+        ended: list[Ended] = []
+        flights: list[Flight] = []
+        room = self.room
+        while len(flights) < room and (row := self.backlog.take()) is not None:
+            prepared = self._prepare(row)
+            if isinstance(prepared, Ended):
+                ended.append(prepared)
+            else:
+                flights.append(prepared)
+        return flights, ended
+
+    def start(self, flights: Iterable[Flight]) -> None:
+        """Sends; whatever had to be durable before is durable now."""
+        for flight in flights:
+            self._flights[flight.row.delivery.record] = flight
+            self._courier.start(flight.row.delivery, flight.message, flight.row.remote)
+            self._point("send.started")
+
+    def collect(self, timeout_seconds: float) -> list[Ended]:
+        """Outcomes that have arrived, waiting at most ``timeout_seconds`` for the first."""
+        return [self._ended(attempt) for attempt in self._courier.poll(timeout_seconds)]
+
+    def detach(self) -> tuple[list[Row], list[Row]]:
+        """Rows of the page that are in flight, and everything that waits behind them in memory."""
+        flying = [flight.row for flight in self._flights.values() if flight.row.delivery.fence is None]
+        return flying, [row for record in self._flights for row in self.backlog.followers(record)]
+
+    def detached(self, fences: Mapping[int, int | None]) -> None:
+        """The detached rows live in ``outbox.delivery`` now, each under its fence."""
+        self._flights = {record: flight.under(fences) for record, flight in self._flights.items()}
+
+    def remember(self, ended: Iterable[Ended]) -> None:
+        """What the platform holds, for later rows of the same records that were read before it."""
+        for entry in ended:
+            if entry.settled is not None and entry.settled.remote is not None:
+                self._remotes[entry.row.delivery.record] = entry.settled.remote
+
+    def forget(self) -> None:
+        """A new page was read: its rows carry what the ledger remembers."""
+        self._remotes.clear()
+
+    def abandon(self) -> None:
+        """The lane is lost: cut everything, believe nothing."""
+        self._courier.close()
+
+    def _prepare(self, row: Row) -> Flight | Ended:
+        """The message of a row, or its end: superseded, filtered, or refused by our own mapping."""
+        row = replace(row, remote=self._remotes.get(row.delivery.record, row.remote))
+        change = row.delivery.change
+        if row.remote is not None and row.remote.is_newer_than(change):
+            return settled_here(row, AuditOutcome.SUPERSEDED)
+        try:
+            change = with_current_values(change, self._ledger.current_values)
+            message = self._routes_of(row.delivery.mapping_version).plan(change, row.remote)
+        except TransformError as error:
+            return self._judged(row, Rejected(ErrorClass.MAPPING, str(error)), None)
+        return settled_here(row, AuditOutcome.FILTERED) if message is None else Flight(row, message)
+
+    def _ended(self, attempt: Attempt) -> Ended:
+        flight = self._flights.pop(attempt.delivery.record)
+        outcome: Outcome = attempt.outcome
+        self._report(outcome, attempt.seconds)
+        if isinstance(outcome, Applied):
+            return applied(flight.row, outcome, flight.message, attempt.request_hash)
+        return self._judged(flight.row, outcome, attempt.request_hash)
+
+    def _judged(self, row: Row, outcome: Outcome, request_hash: str | None) -> Ended:
+        assert not isinstance(outcome, Applied)  # noqa: S101  narrowed by the callers
+        verdict = judge(outcome, row.delivery, self._policy, now=datetime.now(UTC), jitter=random.random())
+        return Ended(row, verdict=verdict, request_hash=request_hash)
+
+    def _report(self, outcome: Outcome, seconds: float) -> None:
+        self._breaker.report(troubles_platform(outcome), now=time.monotonic(), jitter=random.random())
+        error_class = None if isinstance(outcome, Applied) else outcome.error_class
+        self._observe(AttemptEnded(self._policy.connector, OUTCOME_NAMES[type(outcome)], error_class, seconds))
+
+
+OUTCOME_NAMES: Mapping[type[Outcome], str] = {
+    Applied: "applied",
+    NotApplied: "not_applied",
+    Rejected: "rejected",
+    Unknown: "unknown",
+}

@@ -1,0 +1,156 @@
+"""Settling: a handful of outcomes, their audit entries and their consequences, in one transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from cdc.ended import Ended, held, in_flight
+from cdc.house import House
+from cdc.observe import ConnectorPaused, PageClaimed, RetryScheduled, Settled
+from cdc.pager import Pager, Turn
+from cdc.policy import LanePolicy
+from cdc.sender import Flight, Sender
+from outbox.claims import Row, Unsettled
+from outbox.ledger import LaneLedger
+from outbox.model import AuditOutcome, DeliveryState, Record
+
+SETTLE_ROWS = 64
+SETTLE_SECONDS = 0.005
+
+
+class Settler:
+    """Collects what ended and writes it down; turns the page when its last row has found its place."""
+
+    def __init__(self, ledger: LaneLedger, pager: Pager, sender: Sender, policy: LanePolicy, house: House) -> None:
+        self._ledger = ledger
+        self._pager = pager
+        self._sender = sender
+        self._policy = policy
+        self._observe = house.observe
+        self._point = house.point
+        self._batch: list[Ended] = []
+        self._since = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Settler {len(self._batch)} pending>"
+
+    @property
+    def pending(self) -> int:
+        return len(self._batch)
+
+    @property
+    def is_due(self) -> bool:
+        """True when enough outcomes are here, the oldest waited long enough, or nothing else is to come."""
+        if not self._batch:
+            return False
+        waited = time.monotonic() - self._since
+        idle = not self._sender.in_flight and not self._sender.backlog.ready
+        return len(self._batch) >= SETTLE_ROWS or waited >= SETTLE_SECONDS or idle
+
+    def add(self, ended: Sequence[Ended]) -> None:
+        if ended and not self._batch:
+            self._since = time.monotonic()
+        self._batch.extend(ended)
+
+    def write_intents(self, flights: Sequence[Flight]) -> Sequence[Flight]:
+        """Where a resend could repeat the effect, each send is durable before its first byte."""
+        bare = [flight.row for flight in flights if flight.row.delivery.fence is None]
+        if not self._policy.guarantee.needs_intent or not bare:
+            return flights
+        with self._ledger.transaction():
+            fences = self._ledger.enter([in_flight(row) for row in bare])
+        self._point("intent.committed")
+        self._pager.placed(len(bare))
+        return [flight.under(fences) for flight in flights]
+
+    def settle(self) -> str | None:
+        """Writes the batch; returns the reason when the whole connector has to pause."""
+        batch, self._batch = self._batch, []
+        unsettled = [entry.unsettled for entry in batch if entry.verdict is not None]
+        unsettled += [held(row) for row in self._followers(batch)]
+        bare = [entry.row for entry in batch if entry.row.delivery.fence is None and entry.settled is not None]
+        placed = len(bare) + sum(entry.delivery.fence is None for entry in unsettled)
+        reason = next((entry.verdict.pause for entry in batch if entry.verdict and entry.verdict.pause), None)
+        with self._ledger.transaction():
+            self._write(batch, unsettled)
+            if reason is not None:
+                self._ledger.pause(reason, f"daemon on behalf of lane {self._ledger.lane.lane}")
+            turn = self._pager.turn() if self._pager.ends_after(placed) else None
+            self._point("settle.before_commit")
+        self._point("settle.committed")
+        self._after_commit(batch, placed, turn)
+        return reason
+
+    def claim(self) -> int:
+        """Without an open page: claims the next one; returns how many rows it holds."""
+        began = time.monotonic()
+        turn = self._pager.look()
+        if turn is None:
+            return 0
+        self._turned(turn, time.monotonic() - began)
+        return len(turn.rows)
+
+    def free_page(self) -> None:
+        """Rows that outlive the soft deadline move to ``outbox.delivery``, so that the lane can turn its page."""
+        flying, followers = self._sender.detach()
+        with self._ledger.transaction():
+            fences = self._ledger.enter([in_flight(row) for row in flying] + [held(row) for row in followers])
+            turn = self._pager.turn()
+        self._point("page.freed")
+        self._sender.detached(fences)
+        self._turned(turn)
+
+    def _write(self, batch: Sequence[Ended], unsettled: Sequence[Unsettled]) -> None:
+        self._ledger.settle([entry.settled for entry in batch if entry.settled is not None])
+        self._ledger.enter([entry for entry in unsettled if entry.delivery.fence is None])
+        self._ledger.change([entry for entry in unsettled if entry.delivery.fence is not None])
+        self._ledger.promote(self._freed(batch))
+
+    def _followers(self, batch: Iterable[Ended]) -> list[Row]:
+        blocking = [entry.row.delivery.record for entry in batch if entry.verdict and self._blocks(entry)]
+        return [row for record in blocking for row in self._sender.backlog.followers(record)]
+
+    def _freed(self, batch: Iterable[Ended]) -> list[Record]:
+        """Records whose open delivery no longer stands in the way of the next one."""
+        return [
+            entry.row.delivery.record
+            for entry in batch
+            if entry.row.delivery.fence is not None and not (entry.verdict and self._blocks(entry))
+        ]
+
+    def _blocks(self, entry: Ended) -> bool:
+        assert entry.verdict is not None  # noqa: S101  asked only of rows with a verdict
+        return entry.verdict.state is not DeliveryState.DEAD or self._policy.hold_after_reject
+
+    def _after_commit(self, batch: Sequence[Ended], placed: int, turn: Turn | None) -> None:
+        self._sender.remember(batch)
+        for entry in batch:
+            self._sender.backlog.finish(entry.row.delivery.record)
+        self._pager.placed(placed)
+        if turn is not None:
+            self._turned(turn)
+        self._tell(batch)
+
+    def _turned(self, turn: Turn, seconds: float | None = None) -> None:
+        self._sender.forget()
+        self._sender.backlog.load(self._pager.turned(turn))
+        if turn.rows:
+            self._point("claim.committed")
+            stragglers = sum(row.straggler for row in turn.rows)
+            self._observe(PageClaimed(self._policy.connector, len(turn.rows), stragglers, seconds))
+
+    def _tell(self, batch: Sequence[Ended]) -> None:
+        now = datetime.now(UTC)
+        for entry in batch:
+            connector, guarantee = self._policy.connector, self._policy.guarantee
+            if entry.settled is not None:
+                latency = (now - entry.row.delivery.change.captured_at).total_seconds()
+                self._observe(Settled(connector, entry.settled.outcome, guarantee, latency))
+            if entry.verdict is not None:
+                self._observe(Settled(connector, AuditOutcome(entry.verdict.state.value), guarantee))
+                if entry.verdict.due_in is not None:
+                    self._observe(RetryScheduled(connector, entry.verdict.error_class, entry.verdict.due_in))
+                if entry.verdict.pause is not None:
+                    self._observe(ConnectorPaused(connector, entry.verdict.error_class))

@@ -1,0 +1,130 @@
+"""What follows from an outcome: the pure rules of retry, doubt, dead letters and pausing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from cdc.policy import LanePolicy
+from outbox.model import (
+    Answer,
+    Applied,
+    Delivery,
+    DeliveryState,
+    ErrorClass,
+    Guarantee,
+    NotApplied,
+    Outcome,
+    Rejected,
+    Unknown,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The next state of a delivery that was not applied.
+
+    ``due_in`` in seconds, None where only a person moves it. ``attempts``: how many count as used now.
+    ``pause``: the sentence for pausing the whole connector. ``trouble``: the platform, not the record, is suspect.
+    """
+
+    state: DeliveryState
+    error_class: ErrorClass
+    reason: str
+    answer: Answer
+    attempts: int
+    due_in: float | None = None
+    pause: str | None = None
+    trouble: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """Groups failures of one cause: the class and the reason without its numbers."""
+        text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+", "#", self.reason)
+        return f"{self.error_class}-{sha256(text.encode()).hexdigest()[:8]}"
+
+
+def judge(
+    outcome: NotApplied | Rejected | Unknown, delivery: Delivery, policy: LanePolicy, *, now: datetime, jitter: float
+) -> Verdict:
+    """The next state of ``delivery`` after ``outcome``; never a guess about an unknown one."""
+    if isinstance(outcome, NotApplied):
+        return _after_nothing(outcome, delivery, policy, jitter)
+    if isinstance(outcome, Rejected):
+        return _after_refusal(outcome, delivery)
+    return _after_silence(outcome, delivery, policy, now=now, jitter=jitter)
+
+
+def troubles_platform(outcome: Outcome) -> bool | None:
+    """True: speaks against the platform; False: the platform works; None: says nothing about it."""
+    if isinstance(outcome, Unknown):
+        return True
+    if isinstance(outcome, Applied):
+        return False
+    if outcome.error_class in (ErrorClass.MAPPING, ErrorClass.INTERNAL):
+        return None
+    return outcome.platform
+
+
+def _after_nothing(outcome: NotApplied, delivery: Delivery, policy: LanePolicy, jitter: float) -> Verdict:
+    """Certainly not applied: again later; a platform in trouble never uses up a record's attempts."""
+    used = delivery.attempt - 1 if outcome.platform else delivery.attempt
+    delay = max(policy.retry.delay_seconds(delivery.attempt, jitter), outcome.retry_after_seconds or 0.0)
+    state = DeliveryState.UNKNOWN if delivery.doubt else DeliveryState.WAITING
+    if used >= policy.retry.attempts:
+        return _verdict(outcome, DeliveryState.DEAD, used)
+    return _verdict(outcome, state, used, due_in=delay, trouble=outcome.platform)
+
+
+def _after_refusal(outcome: Rejected, delivery: Delivery) -> Verdict:
+    """The record is dead, unless it was the platform that refuses us whatever we send."""
+    if not outcome.platform:
+        return _verdict(outcome, DeliveryState.DEAD, delivery.attempt)
+    state = DeliveryState.UNKNOWN if delivery.doubt else DeliveryState.WAITING
+    return _verdict(outcome, state, delivery.attempt - 1, due_in=0.0, pause=outcome.reason)
+
+
+def _after_silence(
+    outcome: Unknown, delivery: Delivery, policy: LanePolicy, *, now: datetime, jitter: float
+) -> Verdict:
+    """Perhaps applied: the guarantee says whether we may go on by ourselves, and when."""
+    delay = max(policy.retry.delay_seconds(delivery.attempt, jitter), outcome.retry_after_seconds or 0.0)
+    due_in = doubt_due_in(policy, delay)
+    if due_in is None or _window_is_over(delivery, policy, now, due_in):
+        return _verdict(outcome, DeliveryState.UNKNOWN, delivery.attempt, trouble=True)
+    if delivery.attempt >= policy.retry.attempts:
+        state = DeliveryState.UNKNOWN if policy.guarantee.needs_intent else DeliveryState.DEAD
+        return _verdict(outcome, state, delivery.attempt, trouble=True)
+    return _verdict(outcome, DeliveryState.UNKNOWN, delivery.attempt, due_in=due_in, trouble=True)
+
+
+def doubt_due_in(policy: LanePolicy, delay: float) -> float | None:
+    """Seconds until a delivery in doubt may be touched again by the daemon itself; None: a person decides."""
+    if policy.guarantee is Guarantee.ONCE_OR_ASK:
+        return None
+    if policy.guarantee is Guarantee.VERIFY:
+        return max(policy.quiet_seconds, delay)
+    return delay
+
+
+def _window_is_over(delivery: Delivery, policy: LanePolicy, now: datetime, due_in: float) -> bool:
+    """EXACT_WINDOW: True when the platform may have forgotten our key by the time of the next attempt."""
+    if policy.guarantee is not Guarantee.EXACT_WINDOW or policy.window_seconds is None:
+        return False
+    first_sent = delivery.first_failed_at or now
+    elapsed = (now - first_sent).total_seconds() + policy.deadline_seconds
+    return elapsed + due_in + policy.deadline_seconds > policy.window_seconds
+
+
+def _verdict(
+    outcome: NotApplied | Rejected | Unknown,
+    state: DeliveryState,
+    attempts: int,
+    *,
+    due_in: float | None = None,
+    pause: str | None = None,
+    trouble: bool = False,
+) -> Verdict:
+    return Verdict(state, outcome.error_class, outcome.reason, outcome.answer, attempts, due_in, pause, trouble)

@@ -1,0 +1,1 @@
+"""The public API of hms-sync; the only name that a host application imports."""

@@ -1,0 +1,1 @@
+"""The schema `outbox`, as plain SQL applied by alembic."""

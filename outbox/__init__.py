@@ -1,0 +1,1 @@
+"""The ledger: everything that knows the schema `outbox`."""

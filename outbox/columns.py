@@ -1,0 +1,108 @@
+"""Between rows and nouns: how a row of the ledger is read, and which arrays a statement's ``unnest`` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from outbox.model import Change, Json, Operation, RemoteObject
+
+
+def columns(items: Sequence[Any], spec: Mapping[str, Callable[[Any], Any]]) -> dict[str, list[Any]]:
+    """One array per column, the form that ``unnest`` takes."""
+    return {name: [read(item) for item in items] for name, read in spec.items()}
+
+
+def _json(value: Mapping[str, Json] | None) -> Jsonb | None:
+    return None if value is None else Jsonb(dict(value))
+
+
+def change_of(row: Mapping[str, Any]) -> Change:
+    return Change(
+        id=row["id"],
+        event_id=row["event_id"],
+        xid=row["xid"],
+        command_id=row["command_id"],
+        record_type=row["record_type"],
+        record_key=row["record_key"],
+        operation=Operation(row["operation"]),
+        before=row["before"],
+        after=row["after"],
+        captured_at=row["captured_at"],
+        actor=row["actor"],
+        context=row["context"],
+        connector=row["connector"],
+        schema_version=row["schema_version"],
+    )
+
+
+def remote_of(row: Mapping[str, Any]) -> RemoteObject | None:
+    if row["remote_change_id"] is None:
+        return None
+    return RemoteObject(
+        external_id=row["external_id"],
+        version=row["version"],
+        absent=row["absent"],
+        change_id=row["remote_change_id"],
+        xid=row["remote_xid"],
+        command_id=row["remote_command_id"],
+        content_hash=row["content_hash"],
+    )
+
+
+_DELIVERY: dict[str, Callable[[Any], Any]] = {
+    "change_id": lambda entry: entry.delivery.change.id,
+    "event_id": lambda entry: entry.delivery.change.event_id,
+    "record_type": lambda entry: entry.delivery.change.record_type,
+    "record_key": lambda entry: entry.delivery.change.record_key,
+    "operation": lambda entry: entry.delivery.change.operation.value,
+    "mapping_version": lambda entry: entry.delivery.mapping_version,
+}
+SETTLED = {
+    **_DELIVERY,
+    "generation": lambda entry: entry.delivery.generation,
+    "attempt": lambda entry: entry.delivery.attempt,
+    "outcome": lambda entry: entry.outcome.value,
+    "actor": lambda entry: entry.delivery.change.actor,
+    "request_hash": lambda entry: entry.request_hash,
+    "answer": lambda entry: _json(entry.answer),
+}
+_ERROR: dict[str, Callable[[Any], Any]] = {
+    "change_id": lambda entry: entry.delivery.change.id,
+    "state": lambda entry: entry.state.value,
+    "attempts": lambda entry: entry.attempts_used,
+    "due_in": lambda entry: entry.due_in,
+    "error_class": lambda entry: entry.error_class.value if entry.error_class else None,
+    "error_fingerprint": lambda entry: entry.fingerprint,
+    "last_error": lambda entry: entry.error[:2000] if entry.error else None,
+    "last_answer": lambda entry: _json(entry.answer),
+    "request_hash": lambda entry: entry.request_hash,
+}
+ENTERING = {**_DELIVERY, **_ERROR}
+CHANGING = {**_ERROR, "fence": lambda entry: entry.delivery.fence}
+LEAVING: dict[str, Callable[[Any], Any]] = {
+    "change_id": lambda delivery: delivery.change.id,
+    "fence": lambda delivery: delivery.fence,
+}
+REMEMBERED: dict[str, Callable[[Any], Any]] = {
+    "record_type": lambda entry: entry.delivery.change.record_type,
+    "record_key": lambda entry: entry.delivery.change.record_key,
+    "external_id": lambda entry: entry.remote.external_id,
+    "version": lambda entry: entry.remote.version,
+    "absent": lambda entry: entry.remote.absent,
+    "change_id": lambda entry: entry.remote.change_id,
+    "xid": lambda entry: entry.remote.xid,
+    "command_id": lambda entry: entry.remote.command_id,
+    "content_hash": lambda entry: entry.remote.content_hash,
+}
+SUPERSEDING: dict[str, Callable[[Any], Any]] = {
+    "record_type": lambda entry: entry.delivery.change.record_type,
+    "record_key": lambda entry: entry.delivery.change.record_key,
+    "change_id": lambda entry: entry.delivery.change.id,
+}
+RECORDS: dict[str, Callable[[Any], Any]] = {
+    "record_type": lambda record: record.record_type,
+    "record_key": lambda record: record.record_key,
+}

@@ -1,0 +1,162 @@
+"""Ownership of lanes: who may deliver what, for how long, proven by an epoch drawn at each acquisition."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from outbox.db import Connection
+from outbox.model import Guarantee, HmsSyncError, Json
+from outbox.statements import statement
+
+
+@dataclass(frozen=True, slots=True)
+class LaneId:
+    """A lane as held by one owner under one epoch (the fencing token)."""
+
+    connector: str
+    lane: int
+    lanes: int
+    owner: UUID
+    epoch: int
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"connector": self.connector, "lane": self.lane, "owner": self.owner, "epoch": self.epoch}
+
+
+class LeaseLost(Exception):
+    """The lane belongs to somebody else now (or to nobody); nothing more may be written under this epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A connector as the config describes it, for the outbox to know."""
+
+    connector: str
+    kind: str
+    guarantee: Guarantee
+    mapping_version: str
+    definition: Mapping[str, Json]
+    lanes: int = 1
+    from_now: bool = False
+
+
+def register(connection: Connection, wanted: Registration, *, actor: str) -> None:
+    """Make connector, mapping version, lanes and first pages known; an act is written when anything changed.
+
+    Raises HmsSyncError when the number of lanes differs from the one that the outbox was started with.
+    """
+    with connection.transaction():
+        known = connection.execute(statement("lanes", "known_connector"), {"connector": wanted.connector}).fetchone()
+        facts = {"kind": wanted.kind, "guarantee": wanted.guarantee, "mapping_version": wanted.mapping_version}
+        connection.execute(
+            statement("lanes", "register_mapping"),
+            {
+                "connector": wanted.connector,
+                "version": wanted.mapping_version,
+                "definition": Jsonb(dict(wanted.definition)),
+            },
+        )
+        if known is None or any(known[name] != value for name, value in facts.items()):
+            act = note_act(connection, "config_applied", wanted.connector, actor, "the configuration changed", facts)
+            connection.execute(
+                statement("lanes", "register_connector"), {"connector": wanted.connector, **facts, "act_id": act}
+            )
+        _register_lanes(connection, wanted)
+
+
+def _register_lanes(connection: Connection, wanted: Registration) -> None:
+    row = connection.execute(statement("lanes", "lane_count"), {"connector": wanted.connector}).fetchone()
+    known = row["lanes"] if row else 0
+    if known not in (0, wanted.lanes):
+        raise HmsSyncError(
+            f"connector {wanted.connector} has {known} lanes in the outbox and {wanted.lanes} in the configuration: "
+            f"set lanes: {known}, or give the connector a new name to start with {wanted.lanes}"
+        )
+    for lane in range(wanted.lanes):
+        connection.execute(
+            statement("lanes", "register_lane"),
+            {
+                "connector": wanted.connector,
+                "lane": lane,
+                "lanes": wanted.lanes,
+                "from_now": wanted.from_now,
+            },
+        )
+
+
+def note_act(
+    connection: Connection,
+    kind: str,
+    connector: str | None,
+    actor: str,
+    reason: str,
+    detail: Mapping[str, Json] | None = None,
+) -> int:
+    """Write an act in the current transaction; returns its id."""
+    row = connection.execute(
+        statement("lanes", "note_act"),
+        {
+            "kind": kind,
+            "connector": connector,
+            "actor": actor,
+            "reason": reason,
+            "detail": Jsonb(dict(detail or {})),
+        },
+    ).fetchone()
+    assert row is not None  # noqa: S101  INSERT … RETURNING
+    return int(row["id"])
+
+
+class Worker:
+    """One running daemon (or one on-demand call) as the outbox knows it; holds lanes by lease."""
+
+    def __init__(
+        self, connection: Connection, identity: UUID, *, connectors: Sequence[str], lease_seconds: float
+    ) -> None:
+        self.identity = identity
+        self._connection = connection
+        self._connectors = list(connectors)
+        self._lease_seconds = lease_seconds
+
+    def heartbeat(self) -> None:
+        self._run("heartbeat", host=socket.gethostname(), pid=os.getpid(), version=version("hms-sync"))
+
+    def leave(self) -> None:
+        self._run("leave")
+
+    def fair_share(self) -> int:
+        row = self._connection.execute(statement("lanes", "fair_share"), self._parameters()).fetchone()
+        return int(row["lanes"]) if row else 0
+
+    def acquire(self, connectors: Sequence[str] | None = None) -> LaneId | None:
+        """One free lane, or None. Taking it from an owner who did not give it back is noted as an act."""
+        with self._connection.transaction():
+            parameters = self._parameters(connectors=list(connectors) if connectors else self._connectors)
+            row = self._connection.execute(statement("lanes", "acquire"), parameters).fetchone()
+            if row is None:
+                return None
+            lane = LaneId(row["connector"], row["lane"], row["lanes"], self.identity, row["epoch"])
+            if row["previous_owner"] is not None:
+                detail = {"lane": lane.lane, "epoch": lane.epoch, "previous_owner": str(row["previous_owner"])}
+                actor = f"worker {self.identity}"
+                note_act(self._connection, "takeover", lane.connector, actor, "the lease of its owner was over", detail)
+            return lane
+
+    def release(self, lane: LaneId) -> None:
+        self._connection.execute(statement("lanes", "release"), lane.parameters)
+
+    def _run(self, name: str, **extra: Any) -> None:
+        self._connection.execute(statement("lanes", name), self._parameters(**extra))
+
+    def _parameters(self, **extra: Any) -> dict[str, Any]:
+        base = {"owner": self.identity, "connectors": self._connectors, "lease": self._lease_seconds}
+        return {**base, **extra}

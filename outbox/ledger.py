@@ -1,0 +1,237 @@
+"""The claim protocol against the database: claim a page, settle outcomes, recover what a dead owner left.
+
+Everything that writes runs inside :meth:`LaneLedger.transaction`, which locks the lane's row and proves
+that the lease is still ours; zero rows there is the answer :class:`~outbox.lanes.LeaseLost`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from outbox import columns as cols
+from outbox.claims import Claim, LaneState, PageRead, Row, Settled, Token, Unsettled
+from outbox.db import Connection
+from outbox.lanes import LaneId, LeaseLost, note_act
+from outbox.model import Delivery, Guarantee, HmsSyncError, Json, Record
+from outbox.statements import statement
+
+SCAN_LIMIT = 10_000
+"""Ids that one claim looks at; bounds the scan of a lane whose record types are rare."""
+
+
+class LaneLedger:
+    """One lane's door to the ledger; used by the one thread that owns the lane."""
+
+    def __init__(
+        self, connection: Connection, lane: LaneId, guarantee: Guarantee, *, dead_blocks: bool = False
+    ) -> None:
+        self.lane = lane
+        self.guarantee = guarantee
+        self.dead_blocks = dead_blocks
+        self._connection = connection
+
+    # ------------------------------------------------------------ transactions and leases
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A transaction under the lane's lock. Raises LeaseLost before anything is written."""
+        with self._connection.transaction():
+            if self._one("hold_lane") is None:
+                raise LeaseLost(self.lane)
+            yield
+
+    def extend(self, lease_seconds: float) -> None:
+        """A fresh lease by the database's clock; raises LeaseLost."""
+        row = self._connection.execute(
+            statement("lanes", "extend"), {**self.lane.parameters, "lease": lease_seconds}
+        ).fetchone()
+        if row is None:
+            raise LeaseLost(self.lane)
+
+    # ------------------------------------------------------------ claim
+
+    def state(self) -> LaneState:
+        """The lane's state as its newest page row tells it."""
+        row = self._one("newest_page")
+        if row is None:
+            raise HmsSyncError(
+                f"lane {self.lane.lane} of {self.lane.connector} has no page: run `hms-sync run`, which registers it"
+            )
+        token = Token(row["position"], row["seen"])
+        if row["claim_to"] is None:
+            return LaneState(row["page_no"], token, None)
+        claim = Claim(token, Token(row["claim_to"], row["claim_seen"]), row["mapping_version"])
+        return LaneState(row["page_no"], token, claim)
+
+    def read_page(self, token: Token, record_types: Iterable[str], *, page_size: int, mapping_version: str) -> PageRead:
+        """Stragglers and news behind ``token``; reads only. More than ``page_size`` stragglers: see spill."""
+        rows = self._all(
+            "read_page",
+            position=token.position,
+            seen=token.seen,
+            record_types=list(record_types),
+            page_size=page_size,
+            scan_limit=max(SCAN_LIMIT, page_size),
+        )
+        head = rows[0]
+        taken = [self._row(row, mapping_version) for row in rows if row["id"] is not None]
+        return PageRead(taken, Token(head["claim_to"], head["claim_seen"]), head["others_open"])
+
+    def open_page(self, page_no: int, claim: Claim) -> None:
+        """The durable intent; call inside a transaction, send only after its commit."""
+        self._write_page(page_no, claim.start, claim.end, claim.mapping_version)
+
+    def end_page(self, page_no: int, token: Token) -> None:
+        """Records that everything up to ``token`` was taken and nothing is claimed."""
+        self._write_page(page_no, token, None, None)
+
+    def spill_stragglers(self, token: Token, record_types: Iterable[str], *, mapping_version: str) -> tuple[int, Token]:
+        """Moves all stragglers to ``outbox.delivery``; returns how many, and the token that no longer has them."""
+        row = self._one(
+            "spill_stragglers",
+            position=token.position,
+            seen=token.seen,
+            record_types=list(record_types),
+            mapping_version=mapping_version,
+            guarantee=self.guarantee,
+        )
+        assert row is not None  # noqa: S101  an aggregate
+        return row["spilled"], Token(token.position, row["seen"])
+
+    def read_claim(self, claim: Claim, record_types: Iterable[str]) -> list[Row]:
+        """What is left of a claim that another owner opened: perhaps sent, certainly not settled."""
+        rows = self._all(
+            "read_claim",
+            position=claim.start.position,
+            seen=claim.start.seen,
+            claim_to=claim.end.position,
+            claim_seen=claim.end.seen,
+            record_types=list(record_types),
+        )
+        return [self._row(row, claim.mapping_version) for row in rows]
+
+    def recover_in_flight(self, due_in: float | None) -> int:
+        """Attempts that a dead owner left in flight become unknown; returns how many."""
+        return self._connection.execute(
+            statement("ledger", "recover_in_flight"), self._parameters(due_in=due_in)
+        ).rowcount
+
+    def claim_due(self, busy: Iterable[Record], limit: int) -> list[Row]:
+        """Due deliveries whose record is not busy, in flight from now on under a fence each."""
+        names = [f"{record.record_type}\x1f{record.record_key}" for record in busy]
+        return [self._due_row(row) for row in self._all("claim_due", busy=names, limit=limit)]
+
+    # ------------------------------------------------------------ settle
+
+    def settle(self, settled: Sequence[Settled]) -> None:
+        """Audit entries, remote objects, and the end of deliveries; then what waited behind them may go."""
+        if not settled:
+            return
+        self._write("settle", settled, cols.SETTLED, guarantee=self.guarantee)
+        self._leave([entry.delivery for entry in settled if entry.delivery.fence is not None])
+        latest = {entry.delivery.record: entry for entry in settled if entry.remote is not None}
+        if latest:
+            self._write("remember", list(latest.values()), cols.REMEMBERED)
+        if latest and not self.dead_blocks:
+            self._write("supersede_dead", list(latest.values()), cols.SUPERSEDING)
+
+    def enter(self, unsettled: Sequence[Unsettled]) -> dict[int, int | None]:
+        """Rows of a page become open deliveries; returns the fence by change id."""
+        if not unsettled:
+            return {}
+        rows = self._all(
+            "enter_delivery", **cols.columns(unsettled, cols.ENTERING), guarantee=self.guarantee, lane=self.lane.lane
+        )
+        return {row["change_id"]: row["fence"] for row in rows}
+
+    def change(self, unsettled: Sequence[Unsettled]) -> None:
+        """Open deliveries get their next state, each under the fence of its attempt."""
+        if unsettled:
+            self._fenced("change_delivery", len(unsettled), cols.columns(unsettled, cols.CHANGING))
+
+    def promote(self, records: Iterable[Record]) -> None:
+        """Behind an open delivery that is gone, the record's next one becomes due."""
+        names = list(dict.fromkeys(records))
+        if names:
+            self._write("promote_next", names, cols.RECORDS)
+
+    def pause(self, reason: str, worker: str) -> None:
+        """The whole platform refuses us: stop the connector, keep the rows, tell why."""
+        act = note_act(self._connection, "pause", self.lane.connector, worker, reason)
+        self._connection.execute(
+            statement("lanes", "pause_connector"), {"connector": self.lane.connector, "reason": reason, "act_id": act}
+        )
+
+    # ------------------------------------------------------------ looking
+
+    def look_around(self) -> tuple[bool, float | None]:
+        """(paused, seconds until the next delivery is due)."""
+        row = self._one("look_around")
+        return (False, None) if row is None else (row["paused"], row["due_in"])
+
+    def definition(self, version: str) -> Mapping[str, Json]:
+        """Routes and mappings as they were under ``version``."""
+        row = self._one("mapping_definition", version=version)
+        if row is None:
+            raise HmsSyncError(f"mapping version {version} of {self.lane.connector} is not in outbox.mapping")
+        definition: Mapping[str, Json] = row["definition"]
+        return definition
+
+    def current_values(self, record: Record) -> Mapping[str, Json] | None:
+        """The record's present row, without the size cap of capture."""
+        row = self._one("current_values", record_type=record.record_type, record_key=record.record_key)
+        return row["row"] if row else None
+
+    # ------------------------------------------------------------ inside
+
+    def _leave(self, gone: Sequence[Delivery]) -> None:
+        if gone:
+            self._fenced("leave_delivery", len(gone), cols.columns(gone, cols.LEAVING))
+
+    def _fenced(self, name: str, expected: int, columns: Mapping[str, Any]) -> None:
+        changed = self._connection.execute(statement("ledger", name), self._parameters(**columns)).rowcount
+        if changed != expected:
+            raise LeaseLost(self.lane)
+
+    def _write_page(self, page_no: int, start: Token, end: Token | None, mapping_version: str | None) -> None:
+        parameters = self._parameters(
+            page_no=page_no,
+            position=start.position,
+            seen=start.seen,
+            claim_to=end.position if end else None,
+            claim_seen=end.seen if end else None,
+            mapping_version=mapping_version,
+        )
+        self._connection.execute(statement("ledger", "open_page"), parameters)
+
+    def _row(self, row: Mapping[str, Any], mapping_version: str) -> Row:
+        delivery = Delivery(self.lane.connector, cols.change_of(row), mapping_version=mapping_version)
+        return Row(delivery, cols.remote_of(row), row["blocked"], row["straggler"])
+
+    def _due_row(self, row: Mapping[str, Any]) -> Row:
+        delivery = Delivery(
+            self.lane.connector,
+            cols.change_of(row),
+            generation=row["generation"],
+            attempt=row["attempts"],
+            mapping_version=row["mapping_version"],
+            fence=row["fence"],
+            doubt=row["doubt"],
+            first_failed_at=row["first_failed_at"],
+        )
+        return Row(delivery, cols.remote_of(row))
+
+    def _write(self, name: str, items: Sequence[Any], spec: Mapping[str, Callable[[Any], Any]], **extra: Any) -> None:
+        self._connection.execute(statement("ledger", name), self._parameters(**cols.columns(items, spec), **extra))
+
+    def _one(self, name: str, **extra: Any) -> dict[str, Any] | None:
+        return self._connection.execute(statement("ledger", name), self._parameters(**extra)).fetchone()
+
+    def _all(self, name: str, **extra: Any) -> list[dict[str, Any]]:
+        return self._connection.execute(statement("ledger", name), self._parameters(**extra)).fetchall()
+
+    def _parameters(self, **extra: Any) -> dict[str, Any]:
+        base = {**self.lane.parameters, "lanes": self.lane.lanes, "dead_blocks": self.dead_blocks}
+        return {**base, **extra}

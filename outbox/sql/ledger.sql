@@ -1,0 +1,284 @@
+-- The statements of the claim protocol: claim, settle, recover. Each is run under the lane's row lock
+-- (hold_lane) unless it only reads.
+
+-- hold_lane
+-- Locks the lane for this transaction and proves that the lease is still ours; no row means it is lost.
+SELECT extract(epoch FROM leased_until - clock_timestamp())::float8 AS seconds_left
+FROM outbox.lane
+WHERE connector = %(connector)s AND lane = %(lane)s AND owner = %(owner)s AND epoch = %(epoch)s
+  AND leased_until > clock_timestamp()
+FOR UPDATE;
+
+-- newest_page
+-- The state of a lane: its resume token and, when a page is open, the claim.
+SELECT page_no, position, seen::text AS seen, claim_to, claim_seen::text AS claim_seen, mapping_version
+FROM outbox.page
+WHERE connector = %(connector)s AND lane = %(lane)s
+ORDER BY page_no DESC
+LIMIT 1;
+
+-- read_page
+-- Stragglers and news behind a resume token, all in one snapshot; at least one row, which may carry no change.
+WITH token AS (
+    SELECT %(position)s::bigint AS position, %(seen)s::pg_snapshot AS seen, pg_current_snapshot() AS snapshot
+), scanned AS MATERIALIZED (
+    SELECT coalesce(max(s.id), %(position)s) AS upto
+    FROM (SELECT id FROM outbox.change WHERE id > %(position)s ORDER BY id LIMIT %(scan_limit)s) s
+), news AS MATERIALIZED (
+    SELECT c.id
+    FROM outbox.change c
+    WHERE c.id > %(position)s AND c.id <= (SELECT upto FROM scanned)
+      AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+      AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
+    ORDER BY c.id
+    LIMIT %(page_size)s
+), stragglers AS MATERIALIZED (
+    SELECT c.id
+    FROM outbox.change c, token t
+    WHERE c.id <= %(position)s
+      AND (c.xid >= pg_snapshot_xmax(t.seen) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(t.seen))))
+      AND NOT pg_visible_in_snapshot(c.xid, t.seen)
+      AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+      AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
+    ORDER BY c.id
+    LIMIT %(page_size)s + 1
+), head AS (
+    SELECT t.snapshot,
+           CASE WHEN (SELECT count(*) FROM news) = %(page_size)s THEN (SELECT max(id) FROM news) ELSE s.upto END AS claim_to,
+           EXISTS (SELECT FROM pg_snapshot_xip(t.snapshot)) AS others_open
+    FROM token t, scanned s
+), taken AS (
+    SELECT id, false AS straggler FROM news UNION ALL SELECT id, true FROM stragglers
+)
+SELECT h.snapshot::text AS claim_seen, h.claim_to, h.others_open, k.straggler,
+       c.id, c.event_id, c.xid::text::bigint AS xid, c.command_id, c.record_type, c.record_key, c.operation,
+       c.before, c.after, c.captured_at, c.actor, c.context, c.connector, c.schema_version,
+       EXISTS (
+           SELECT FROM outbox.delivery d
+           WHERE d.connector = %(connector)s AND d.record_type = c.record_type AND d.record_key = c.record_key
+             AND (d.state <> 'dead' OR %(dead_blocks)s)
+       ) AS blocked,
+       r.external_id, r.version, r.absent, r.change_id AS remote_change_id, r.xid::text::bigint AS remote_xid,
+       r.command_id AS remote_command_id, r.content_hash
+FROM head h
+LEFT JOIN taken k ON true
+LEFT JOIN outbox.change c ON c.id = k.id
+LEFT JOIN outbox.remote_object r
+       ON r.connector = %(connector)s AND r.record_type = c.record_type AND r.record_key = c.record_key
+ORDER BY c.id;
+
+-- read_claim
+-- What is left of an open claim after a take-over: its rows, minus those settled, minus those in delivery.
+SELECT false AS straggler,
+       c.id, c.event_id, c.xid::text::bigint AS xid, c.command_id, c.record_type, c.record_key, c.operation,
+       c.before, c.after, c.captured_at, c.actor, c.context, c.connector, c.schema_version,
+       EXISTS (
+           SELECT FROM outbox.delivery d
+           WHERE d.connector = %(connector)s AND d.record_type = c.record_type AND d.record_key = c.record_key
+             AND (d.state <> 'dead' OR %(dead_blocks)s)
+       ) AS blocked,
+       r.external_id, r.version, r.absent, r.change_id AS remote_change_id, r.xid::text::bigint AS remote_xid,
+       r.command_id AS remote_command_id, r.content_hash
+FROM outbox.change c
+LEFT JOIN outbox.remote_object r
+       ON r.connector = %(connector)s AND r.record_type = c.record_type AND r.record_key = c.record_key
+WHERE (
+        (c.id > %(position)s AND c.id <= %(claim_to)s)
+        OR (
+            c.id <= %(position)s
+            AND (c.xid >= pg_snapshot_xmax(%(seen)s::pg_snapshot)
+                 OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(seen)s::pg_snapshot))))
+            AND NOT pg_visible_in_snapshot(c.xid, %(seen)s::pg_snapshot)
+        )
+    )
+  AND pg_visible_in_snapshot(c.xid, %(claim_seen)s::pg_snapshot)
+  AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+  AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
+  AND NOT EXISTS (
+        SELECT FROM outbox.audit a
+        WHERE a.connector = %(connector)s AND a.change_id = c.id AND a.generation = 0
+          AND a.outcome IN ('applied', 'filtered', 'superseded', 'dropped', 'replayed'))
+  AND NOT EXISTS (SELECT FROM outbox.delivery d WHERE d.connector = %(connector)s AND d.change_id = c.id)
+ORDER BY c.id;
+
+-- open_page
+-- The durable intent for a whole page (claim_to not null), or the end of one (claim_to null).
+INSERT INTO outbox.page (connector, lane, page_no, epoch, position, seen, claim_to, claim_seen, mapping_version)
+VALUES (%(connector)s, %(lane)s, %(page_no)s, %(epoch)s, %(position)s, %(seen)s::pg_snapshot,
+        %(claim_to)s, %(claim_seen)s::pg_snapshot, %(mapping_version)s);
+
+-- spill_stragglers
+-- More stragglers than a page holds: all of them become deliveries, the first of each record due at once.
+WITH late AS (
+    SELECT c.*, row_number() OVER (PARTITION BY c.record_type, c.record_key ORDER BY c.id) AS nth,
+           EXISTS (
+               SELECT FROM outbox.delivery d
+               WHERE d.connector = %(connector)s AND d.record_type = c.record_type AND d.record_key = c.record_key
+                 AND (d.state <> 'dead' OR %(dead_blocks)s)
+           ) AS blocked
+    FROM outbox.change c
+    WHERE c.id <= %(position)s
+      AND (c.xid >= pg_snapshot_xmax(%(seen)s::pg_snapshot)
+           OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(seen)s::pg_snapshot))))
+      AND NOT pg_visible_in_snapshot(c.xid, %(seen)s::pg_snapshot)
+      AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+      AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
+), spilled AS (
+    INSERT INTO outbox.delivery (connector, change_id, lane, state, due_at, event_id, operation, record_type, record_key,
+                                 mapping_version, guarantee)
+    SELECT %(connector)s, l.id, %(lane)s, CASE WHEN l.nth = 1 AND NOT l.blocked THEN 'waiting' ELSE 'held' END,
+           clock_timestamp(), l.event_id, l.operation, l.record_type, l.record_key, %(mapping_version)s, %(guarantee)s
+    FROM late l
+    ORDER BY l.id
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM spilled) AS spilled, pg_current_snapshot()::text AS seen;
+
+-- claim_due
+-- Deliveries that are due, as heads of their records, marked in_flight under a fence of their own.
+WITH due AS (
+    UPDATE outbox.delivery d
+    SET state = 'in_flight', doubt = (d.state = 'unknown'), attempts = d.attempts + 1, due_at = NULL,
+        fence = nextval('outbox.fence_seq')
+    WHERE d.connector = %(connector)s
+      AND d.change_id = ANY (ARRAY(
+          SELECT w.change_id FROM outbox.delivery w
+          WHERE w.connector = %(connector)s AND w.lane = %(lane)s AND w.state IN ('waiting', 'unknown')
+            AND w.due_at <= clock_timestamp()
+            AND NOT (w.record_type || chr(31) || w.record_key) = ANY (%(busy)s)
+          ORDER BY w.due_at
+          LIMIT %(limit)s))
+    RETURNING d.*
+)
+SELECT due.generation, due.attempts, due.fence, due.doubt, due.mapping_version, due.first_failed_at,
+       c.id, c.event_id, c.xid::text::bigint AS xid, c.command_id, c.record_type, c.record_key, c.operation,
+       c.before, c.after, c.captured_at, c.actor, c.context, c.connector, c.schema_version,
+       r.external_id, r.version, r.absent, r.change_id AS remote_change_id, r.xid::text::bigint AS remote_xid,
+       r.command_id AS remote_command_id, r.content_hash
+FROM due
+JOIN outbox.change c ON c.id = due.change_id
+LEFT JOIN outbox.remote_object r
+       ON r.connector = %(connector)s AND r.record_type = c.record_type AND r.record_key = c.record_key
+ORDER BY c.id;
+
+-- settle
+-- The exactly-once ledger entry of each settled change; a second one for the same generation is refused.
+INSERT INTO outbox.audit (connector, guarantee, change_id, event_id, generation, attempt, record_type, record_key,
+                          operation, outcome, mapping_version, actor, request_hash, answer)
+SELECT %(connector)s, %(guarantee)s, u.*
+FROM unnest(%(change_id)s::bigint[], %(event_id)s::uuid[], %(generation)s::int[], %(attempt)s::int[],
+            %(record_type)s::text[], %(record_key)s::text[], %(operation)s::text[], %(outcome)s::text[],
+            %(mapping_version)s::text[], %(actor)s::text[], %(request_hash)s::text[], %(answer)s::jsonb[]) AS u;
+
+-- leave_delivery
+-- Settled rows leave outbox.delivery; only the attempt that holds the fence may take them out.
+DELETE FROM outbox.delivery d
+USING unnest(%(change_id)s::bigint[], %(fence)s::bigint[]) AS u (change_id, fence)
+WHERE d.connector = %(connector)s AND d.change_id = u.change_id AND d.state = 'in_flight' AND d.fence = u.fence;
+
+-- remember
+-- What the platform holds now for each record; never set back to an older change.
+INSERT INTO outbox.remote_object AS r (connector, record_type, record_key, external_id, version, absent, change_id, xid,
+                                       command_id, content_hash)
+SELECT %(connector)s, u.record_type, u.record_key, u.external_id, u.version, u.absent, u.change_id, u.xid::text::xid8,
+       u.command_id, u.content_hash
+FROM unnest(%(record_type)s::text[], %(record_key)s::text[], %(external_id)s::text[], %(version)s::text[],
+            %(absent)s::bool[], %(change_id)s::bigint[], %(xid)s::bigint[], %(command_id)s::bigint[],
+            %(content_hash)s::text[])
+     AS u (record_type, record_key, external_id, version, absent, change_id, xid, command_id, content_hash)
+ON CONFLICT (connector, record_type, record_key) DO UPDATE
+SET external_id = excluded.external_id, version = excluded.version, absent = excluded.absent,
+    change_id = excluded.change_id, xid = excluded.xid, command_id = excluded.command_id,
+    content_hash = excluded.content_hash, applied_at = clock_timestamp()
+WHERE r.change_id <= excluded.change_id OR r.xid = excluded.xid;
+
+-- enter_delivery
+-- Rows of a page that become open work: failed, doubtful, held behind another, or still in flight.
+INSERT INTO outbox.delivery (connector, lane, guarantee, change_id, event_id, operation, record_type, record_key,
+                             mapping_version, state, attempts, due_at, fence, error_class, error_fingerprint,
+                             last_error, last_answer, request_hash, first_failed_at)
+SELECT %(connector)s, %(lane)s, %(guarantee)s, u.change_id, u.event_id, u.operation, u.record_type, u.record_key,
+       u.mapping_version, u.state, u.attempts, clock_timestamp() + u.due_in * interval '1 second',
+       CASE WHEN u.state = 'in_flight' THEN nextval('outbox.fence_seq') END,
+       u.error_class, u.error_fingerprint, u.last_error, u.last_answer, u.request_hash,
+       CASE WHEN u.last_error IS NOT NULL THEN clock_timestamp() END
+FROM unnest(%(change_id)s::bigint[], %(event_id)s::uuid[], %(operation)s::text[], %(record_type)s::text[],
+            %(record_key)s::text[], %(mapping_version)s::text[], %(state)s::text[], %(attempts)s::int[],
+            %(due_in)s::float8[], %(error_class)s::text[], %(error_fingerprint)s::text[], %(last_error)s::text[],
+            %(last_answer)s::jsonb[], %(request_hash)s::text[])
+     AS u (change_id, event_id, operation, record_type, record_key, mapping_version, state, attempts, due_in,
+           error_class, error_fingerprint, last_error, last_answer, request_hash)
+RETURNING change_id, fence;
+
+-- change_delivery
+-- Deliveries whose attempt ended without settling get their next state; only under the attempt's fence.
+UPDATE outbox.delivery d
+SET state = u.state, fence = NULL, due_at = clock_timestamp() + u.due_in * interval '1 second',
+    attempts = u.attempts, error_class = u.error_class, error_fingerprint = u.error_fingerprint,
+    last_error = u.last_error, last_answer = u.last_answer, request_hash = coalesce(u.request_hash, d.request_hash),
+    first_failed_at = coalesce(d.first_failed_at, clock_timestamp())
+FROM unnest(%(change_id)s::bigint[], %(fence)s::bigint[], %(state)s::text[], %(attempts)s::int[], %(due_in)s::float8[],
+            %(error_class)s::text[], %(error_fingerprint)s::text[], %(last_error)s::text[], %(last_answer)s::jsonb[],
+            %(request_hash)s::text[])
+     AS u (change_id, fence, state, attempts, due_in, error_class, error_fingerprint, last_error, last_answer, request_hash)
+WHERE d.connector = %(connector)s AND d.change_id = u.change_id AND d.state = 'in_flight' AND d.fence = u.fence;
+
+-- supersede_dead
+-- Dead letters of a record whose newer change was applied: the truth has arrived without them.
+WITH gone AS (
+    SELECT d.*
+    FROM outbox.delivery d
+    JOIN unnest(%(record_type)s::text[], %(record_key)s::text[], %(change_id)s::bigint[]) AS a (record_type, record_key, change_id)
+      ON d.record_type = a.record_type AND d.record_key = a.record_key AND d.change_id < a.change_id
+    WHERE d.connector = %(connector)s AND d.state = 'dead'
+    FOR UPDATE OF d
+), noted AS (
+    INSERT INTO outbox.audit (change_id, event_id, generation, attempt, connector, record_type, record_key, operation,
+                              outcome, guarantee, mapping_version, actor)
+    SELECT g.change_id, g.event_id, g.generation, g.attempts, g.connector, g.record_type, g.record_key, g.operation,
+           'superseded', g.guarantee, g.mapping_version, (SELECT c.actor FROM outbox.change c WHERE c.id = g.change_id)
+    FROM gone g
+)
+DELETE FROM outbox.delivery d USING gone g WHERE d.connector = g.connector AND d.change_id = g.change_id;
+
+-- promote_next
+-- The first open delivery of each record, where it was held, becomes due.
+UPDATE outbox.delivery d
+SET state = 'waiting', due_at = clock_timestamp()
+FROM (
+    SELECT DISTINCT ON (o.record_type, o.record_key) o.change_id
+    FROM outbox.delivery o
+    JOIN unnest(%(record_type)s::text[], %(record_key)s::text[]) AS r (record_type, record_key)
+      ON o.record_type = r.record_type AND o.record_key = r.record_key
+    WHERE o.connector = %(connector)s AND (o.state <> 'dead' OR %(dead_blocks)s)
+    ORDER BY o.record_type, o.record_key, o.change_id
+) first
+WHERE d.connector = %(connector)s AND d.change_id = first.change_id AND d.state = 'held';
+
+-- recover_in_flight
+-- Attempts of a dead owner: perhaps applied. The guarantee decides when, and whether, we go on by ourselves.
+UPDATE outbox.delivery
+SET state = 'unknown', fence = NULL, due_at = clock_timestamp() + %(due_in)s::float8 * interval '1 second',
+    error_class = 'no_answer', last_error = 'the worker that sent it ended before the answer was recorded',
+    error_fingerprint = 'worker-ended', first_failed_at = coalesce(first_failed_at, clock_timestamp())
+WHERE connector = %(connector)s AND lane = %(lane)s AND state = 'in_flight';
+
+-- look_around
+-- What a lane must know between pages: is the connector paused, when is the next delivery due (seconds).
+SELECT c.paused,
+       (SELECT extract(epoch FROM min(d.due_at) - clock_timestamp())::float8 FROM outbox.delivery d
+        WHERE d.connector = c.name AND d.lane = %(lane)s AND d.state IN ('waiting', 'unknown')) AS due_in
+FROM outbox.connector c
+WHERE c.name = %(connector)s;
+
+-- last_change_id
+-- How far the sequence of changes has come; moves when a trigger fires, before its transaction commits.
+SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS last_id FROM outbox.change_id_seq;
+
+-- mapping_definition
+-- The routes and mappings that a page or delivery was pinned to.
+SELECT definition FROM outbox.mapping WHERE connector = %(connector)s AND version = %(version)s;
+
+-- current_values
+-- The present row of a record, without the size cap; null when it is gone.
+SELECT outbox.current_values(%(record_type)s, %(record_key)s) AS row;

@@ -1,0 +1,1 @@
+"""What a change looks like to a platform."""
