@@ -10,8 +10,6 @@ import threading
 import time
 from collections.abc import Iterable
 
-from connectors.courier import Courier
-
 from cdc.house import House
 from cdc.lease import Lease, boottime
 from cdc.observe import Polled
@@ -21,6 +19,7 @@ from cdc.routing import Routes, compile_routes
 from cdc.sender import Sender
 from cdc.settler import Settler
 from cdc.tide import IDLE_SECONDS
+from connectors.courier import Courier
 from outbox.claims import Unsettled
 from outbox.ledger import LaneLedger
 from outbox.model import Delivery, DeliveryState
@@ -64,7 +63,11 @@ class LaneWorker:
                 self.step()
             self.drain()
         finally:
-            self._sender.abandon()
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Cuts what is under way; what it would have told is not believed any more."""
+        self._sender.abandon()
 
     def recover(self) -> None:
         """Takes over what the lane's last owner left: its open claim, its attempts in flight."""
@@ -132,6 +135,7 @@ class LaneWorker:
     def _take_page(self) -> None:
         seen_id = self._tide.last_id
         rows = self._settler.claim()
+        self._look_soon()
         self._observe(Polled(self._policy.connector, self._ledger.lane.lane, rows))
         if not self._pager.is_behind:
             self._seen_id = seen_id
@@ -150,7 +154,7 @@ class LaneWorker:
     def _settle(self) -> None:
         if self._settler.settle() is not None:
             self._paused = True
-        self._next_look = 0.0 if self._due_at is None else self._next_look
+        self._look_soon()
 
     def _rest(self) -> None:
         """Waits for the log to move, a delivery to fall due, or the next look around."""
@@ -162,6 +166,10 @@ class LaneWorker:
         if self._due_at is not None:
             limits.append(self._due_at - time.monotonic())
         self._tide.wait_beyond(self._seen_id, max(0.0, min(limits)))
+
+    def _look_soon(self) -> None:
+        if self._settler.stirred:
+            self._next_look = 0.0
 
     # ------------------------------------------------------------ conditions
 

@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from outbox.order import in_record_order
-
 from cdc.ended import held
 from cdc.policy import LanePolicy
 from cdc.verdict import doubt_due_in
 from outbox.claims import Claim, PageRead, Row, Token
 from outbox.ledger import SCAN_LIMIT, LaneLedger
 from outbox.model import Change
+from outbox.order import in_record_order
 
 KEEP_TOKEN_IDS = 1_000
 """Ids that a lane without rows may pass before it writes its new token down."""
@@ -27,6 +26,7 @@ class Turn:
     token: Token
     claim: Claim | None
     rows: Sequence[Row]
+    spilled: bool = False
 
 
 class Pager:
@@ -102,7 +102,7 @@ class Pager:
                 start, self._record_types, mapping_version=self._policy.mapping_version
             )
             self._ledger.end_page(page_no, token)
-            return Turn(page_no, token, None, ())
+            return Turn(page_no, token, None, (), spilled=True)
         self._hold(row for row in read.rows if row.blocked)
         rows = [row for row in read.rows if not row.blocked]
         if not rows:

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from connectors.courier import Attempt, Courier
-
 from cdc.backlog import Backlog
 from cdc.breaker import Breaker
 from cdc.ended import Ended, applied, settled_here
@@ -19,6 +17,7 @@ from cdc.oversized import with_current_values
 from cdc.policy import LanePolicy
 from cdc.routing import Routes
 from cdc.verdict import judge, troubles_platform
+from connectors.courier import Attempt, Courier
 from outbox.claims import Row
 from outbox.ledger import LaneLedger
 from outbox.model import (

@@ -32,6 +32,8 @@ class Settler:
         self._point = house.point
         self._batch: list[Ended] = []
         self._since = 0.0
+        self.stirred = False
+        """True when the latest transaction may have made deliveries due."""
 
     def __repr__(self) -> str:
         return f"<Settler {len(self._batch)} pending>"
@@ -80,12 +82,14 @@ class Settler:
             turn = self._pager.turn() if self._pager.ends_after(placed) else None
             self._point("settle.before_commit")
         self._point("settle.committed")
+        self.stirred = any(entry.verdict or entry.row.delivery.fence is not None for entry in batch)
         self._after_commit(batch, placed, turn)
         return reason
 
     def claim(self) -> int:
         """Without an open page: claims the next one; returns how many rows it holds."""
         began = time.monotonic()
+        self.stirred = False
         turn = self._pager.look()
         if turn is None:
             return 0
@@ -134,6 +138,7 @@ class Settler:
         self._tell(batch)
 
     def _turned(self, turn: Turn, seconds: float | None = None) -> None:
+        self.stirred |= turn.spilled
         self._sender.forget()
         self._sender.backlog.load(self._pager.turned(turn))
         if turn.rows:

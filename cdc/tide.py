@@ -27,7 +27,7 @@ class Tide:
     def run(self, beat: Callable[[], None] = lambda: None) -> None:
         """Polls until stopped; ``beat`` is called each round."""
         while not self._stop.wait(self._pause()):
-            self._observe(self._read())
+            self.observe(self._read())
             beat()
 
     def stop(self) -> None:
@@ -40,7 +40,8 @@ class Tide:
         with self._moved:
             self._moved.wait_for(lambda: self.last_id > known_id or self._stop.is_set(), timeout_seconds)
 
-    def _observe(self, last_id: int) -> None:
+    def observe(self, last_id: int) -> None:
+        """The sequence stands at ``last_id``; wakes the lanes when it has moved."""
         if last_id == self.last_id:
             self._quiet_rounds += 1
             return

@@ -137,22 +137,25 @@ class Worker:
         row = self._connection.execute(statement("lanes", "fair_share"), self._parameters()).fetchone()
         return int(row["lanes"]) if row else 0
 
-    def acquire(self, connectors: Sequence[str] | None = None) -> LaneId | None:
-        """One free lane, or None. Taking it from an owner who did not give it back is noted as an act."""
+    def acquire(self, connectors: Sequence[str], *, lane: int | None = None) -> LaneId | None:
+        """One free lane (or just that ``lane``), else None. Taking it from an owner who kept it is noted as an act."""
         with self._connection.transaction():
-            parameters = self._parameters(connectors=list(connectors) if connectors else self._connectors)
+            parameters = self._parameters(connectors=list(connectors), only_lane=lane)
             row = self._connection.execute(statement("lanes", "acquire"), parameters).fetchone()
             if row is None:
                 return None
-            lane = LaneId(row["connector"], row["lane"], row["lanes"], self.identity, row["epoch"])
+            taken = LaneId(row["connector"], row["lane"], row["lanes"], self.identity, row["epoch"])
             if row["previous_owner"] is not None:
-                detail = {"lane": lane.lane, "epoch": lane.epoch, "previous_owner": str(row["previous_owner"])}
-                actor = f"worker {self.identity}"
-                note_act(self._connection, "takeover", lane.connector, actor, "the lease of its owner was over", detail)
-            return lane
+                self._note_takeover(taken, row["previous_owner"])
+            return taken
 
     def release(self, lane: LaneId) -> None:
         self._connection.execute(statement("lanes", "release"), lane.parameters)
+
+    def _note_takeover(self, lane: LaneId, previous_owner: UUID) -> None:
+        detail = {"lane": lane.lane, "epoch": lane.epoch, "previous_owner": str(previous_owner)}
+        actor = f"worker {self.identity}"
+        note_act(self._connection, "takeover", lane.connector, actor, "the lease of its owner was over", detail)
 
     def _run(self, name: str, **extra: Any) -> None:
         self._connection.execute(statement("lanes", name), self._parameters(**extra))

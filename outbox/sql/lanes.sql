@@ -44,7 +44,8 @@ SELECT coalesce(max(lanes), 0)::int AS lanes FROM outbox.lane WHERE connector = 
 -- One free lane of our connectors, under a new epoch; lanes of dead owners are taken over when their lease is over.
 WITH free AS (
     SELECT connector, lane, owner, leased_until FROM outbox.lane
-    WHERE connector = ANY (%(connectors)s) AND (owner IS NULL OR leased_until <= clock_timestamp())
+    WHERE connector = ANY (%(connectors)s) AND (%(only_lane)s::int IS NULL OR lane = %(only_lane)s::int)
+      AND (owner IS NULL OR leased_until <= clock_timestamp())
     ORDER BY random()
     LIMIT 1
     FOR UPDATE SKIP LOCKED

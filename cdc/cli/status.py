@@ -1,0 +1,88 @@
+"""`status`: what every connector promises, whether it moves, what is open, and who holds changes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from cdc.cli.options import Connector
+from cdc.cli.output import Output, ago
+from cdc.cli.session import session_of
+from outbox import inspect
+from outbox.explain import holder
+from outbox.inspect import ConnectorStatus, LaneStatus, Status
+from outbox.operate import known_connector
+
+_CONNECTOR = ("connector", "kind", "guarantee", "state", "backlog", "open", "dead", "oldest", "last applied", "mapping")
+
+
+def register(app: typer.Typer) -> None:
+    app.command("status")(status)
+
+
+def status(context: typer.Context, connector: Connector = None) -> None:
+    """Show connectors, lanes, backlog, open and dead deliveries, workers, and the log."""
+    session = session_of(context)
+    with session.database() as connection:
+        if connector is not None:
+            known_connector(connection, connector)
+        found = inspect.status(connection, connector)
+    session.output.show(as_data(found), lambda: _tell(session.output, found))
+
+
+def as_data(found: Status) -> dict[str, Any]:
+    """The status with what follows from it."""
+    return {
+        "at": found.at,
+        "moves": found.moves,
+        "connectors": found.connectors,
+        "workers": found.workers,
+        "log": found.log,
+        "log_bytes": found.log_bytes,
+        "last_id": found.last_id,
+        "visible_id": found.visible_id,
+        "open_transactions": found.open_transactions,
+    }
+
+
+def _tell(output: Output, found: Status) -> None:
+    if not found.connectors:
+        output.line("The outbox knows no connector yet: `hms-sync run` registers those of the config.")
+    else:
+        output.table(_CONNECTOR, [_connector(one) for one in found.connectors])
+        output.line()
+        lanes = [_lane(one, lane) for one in found.connectors for lane in one.lanes]
+        output.table(("connector", "lane", "owner", "lease left", "position", "page"), lanes)
+    _tell_daemons(output, found)
+    for row in found.open_transactions:
+        output.line(f"Changes of this open transaction cannot be seen yet: {holder(row)}.")
+
+
+def _connector(one: ConnectorStatus) -> tuple[Any, ...]:
+    backlog = f"more than {one.backlog}" if one.backlog_is_bounded else one.backlog
+    working = {state: count for state, count in one.open.items() if state != "dead"}
+    state = f"paused: {one.paused_reason}" if one.paused else _movement(one)
+    return (
+        *(one.name, one.kind, one.guarantee, state, backlog, working, one.dead),
+        *(ago(one.oldest_open_seconds), one.last_applied_at, one.mapping_version[:12]),
+    )
+
+
+def _movement(one: ConnectorStatus) -> str:
+    unowned = sum(not lane.owned for lane in one.lanes)
+    return "running" if not unowned else f"{unowned} of {len(one.lanes)} lanes without a daemon"
+
+
+def _lane(one: ConnectorStatus, lane: LaneStatus) -> tuple[Any, ...]:
+    owner = f"{lane.host or lane.owner} ({lane.pid})" if lane.owned else "nobody"
+    page = "under way" if lane.claimed else "-"
+    return (one.name, f"{lane.lane + 1}/{lane.lanes}", owner, ago(lane.lease_left_seconds), lane.position, page)
+
+
+def _tell_daemons(output: Output, found: Status) -> None:
+    alive = [f"{row['host']} ({row['pid']}, {row['version']})" for row in found.workers if row["alive"]]
+    output.line()
+    output.line(f"Daemons alive: {', '.join(alive) or 'none (start `hms-sync run`)'}")
+    size = found.log_bytes / 1_048_576
+    output.line(f"Log: {size:.1f} MiB in {len(found.log)} partitions, last change {found.visible_id}")

@@ -1,0 +1,157 @@
+"""The daemon: checks that it may start, then runs the tide, the keeper with its lanes, and the web pages."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from uuid import uuid4
+
+import psycopg
+
+from cdc import migrate, ownership
+from cdc.assembly import Kit, assemble, registrations
+from cdc.collector import DatabaseCollector
+from cdc.config import Config
+from cdc.house import no_point
+from cdc.housekeeping import Housekeeping
+from cdc.keeper import DRAIN_MARGIN_SECONDS, Berth, Keeper
+from cdc.logs import fields
+from cdc.metrics import Metrics
+from cdc.observe import Event, Observer
+from cdc.pulse import Pulse
+from cdc.tide import Tide
+from cdc.web import Web
+from outbox import db, doctor, lanes
+from outbox.model import HmsSyncError
+from outbox.statements import statement
+
+_LOG = logging.getLogger(__name__)
+ACTOR = "hms-sync daemon"
+
+
+class Daemon:
+    """One process of the courier. ``start`` returns when its loops run; ``stop`` drains."""
+
+    def __init__(
+        self,
+        config: Config,
+        dsn: str,
+        *,
+        observers: Sequence[Observer] = (),
+        point: Callable[[str], None] = no_point,
+    ) -> None:
+        self.config = config
+        self.identity = uuid4()
+        self.pulse = Pulse()
+        self.metrics = Metrics(version("hms-sync"))
+        self._dsn = dsn
+        self._observers = (self.metrics, *observers)
+        self._tide = Tide(self._read_tide)
+        berth = Berth(
+            dsn,
+            self.identity,
+            config.daemon.lease.total_seconds(),
+            self._tide,
+            self._observe,
+            point,
+            self.pulse.beat,
+            self.pulse.ended,
+        )
+        self._keeper = Keeper(berth, {})
+        self._housekeeping = Housekeeping(dsn, config.daemon.retention)
+        self._vitals = DatabaseCollector(lambda: db.connect(dsn, name="hms-sync metrics"))
+        self._tide_connection: db.Connection | None = None
+        self._threads: list[threading.Thread] = []
+        self.web: Web | None = None
+
+    def start(self) -> None:
+        """Checks, registers, starts. Raises HmsSyncError with the cure where something is broken."""
+        ownership.check()
+        kits = assemble(self.config)
+        self._check_database()
+        self._register(kits)
+        self._keeper.kits = kits
+        self.web = Web(self.config.web.listen, self.metrics, self.pulse.readiness)
+        self.metrics.add(self._vitals)
+        self._go("tide", self._tide.run)
+        self._go("keeper", lambda _beat: self._keeper.run(self.pulse.database_up, self.pulse.database_down))
+        self._go("housekeeping", self._housekeeping.run)
+        self.web.start()
+        self.pulse.started()
+        _LOG.info("started", extra=fields(worker=str(self.identity), connectors=len(kits), web=self.web.url))
+
+    def reload(self, config: Config) -> None:
+        """Another configuration, checked before anything changes: an HmsSyncError leaves the old one running."""
+        kits = assemble(config)
+        self._register(kits)
+        self.config = config
+        self._keeper.replace(kits)
+
+    def stop(self) -> None:
+        """Lets what is in flight come home, gives the lanes back, ends the threads."""
+        self._keeper.stop()
+        self._join("keeper", self._drain_seconds)
+        self._tide.stop()
+        self._housekeeping.stop()
+        self._join("tide", DRAIN_MARGIN_SECONDS)
+        self._join("housekeeping", DRAIN_MARGIN_SECONDS)
+        self._vitals.close()
+        if self.web is not None:
+            self.web.stop()
+        _LOG.info("stopped", extra=fields(worker=str(self.identity)))
+
+    # ------------------------------------------------------------ before the start
+
+    def _check_database(self) -> None:
+        if missing := migrate.pending(self._dsn):
+            raise HmsSyncError(f"the outbox lacks {len(missing)} migration(s): run `hms-sync migrate`")
+        with db.connect(self._dsn, name="hms-sync doctor") as connection:
+            findings = doctor.diagnose(connection)
+        broken = [finding for finding in findings if finding.level == "broken"]
+        if broken:
+            raise HmsSyncError(
+                "\n".join(f"{finding.subject}: {finding.sentence}; {finding.cure}" for finding in broken)
+            )
+
+    def _register(self, kits: dict[str, Kit]) -> None:
+        with db.connect(self._dsn, name="hms-sync register") as connection:
+            for registration in registrations(kits):
+                lanes.register(connection, registration, actor=ACTOR)
+
+    # ------------------------------------------------------------ threads
+
+    def _go(self, name: str, run: Callable[[Callable[[], None]], None]) -> None:
+        def loop() -> None:
+            with self.pulse.loop(name) as beat:
+                run(beat)
+
+        thread = threading.Thread(target=loop, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _join(self, name: str, timeout_seconds: float) -> None:
+        for thread in self._threads:
+            if thread.name == name:
+                thread.join(timeout_seconds)
+
+    @property
+    def _drain_seconds(self) -> float:
+        deadlines = [settings.deadline.total_seconds() for settings in self.config.connectors.values()]
+        return max(deadlines, default=0.0) + 2 * DRAIN_MARGIN_SECONDS
+
+    def _observe(self, event: Event) -> None:
+        for observer in self._observers:
+            observer(event)
+
+    def _read_tide(self) -> int:
+        """The last id drawn; while the database is away, the last one known."""
+        try:
+            if self._tide_connection is None or self._tide_connection.closed:
+                self._tide_connection = db.connect(self._dsn, name="hms-sync tide")
+            row = self._tide_connection.execute(statement("ledger", "last_change_id")).fetchone()
+        except (db.DatabaseUnavailable, psycopg.Error):
+            self._tide_connection = None
+            return self._tide.last_id
+        return int(row["last_id"]) if row else self._tide.last_id

@@ -1,0 +1,1 @@
+"""The demo: a sample application, two real platforms and the daemon between them, on one machine, in one command."""

@@ -1,0 +1,159 @@
+"""`hms-sync demo`: the whole courier on one machine, in one command, with a verdict that can fail."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from cdc import logs
+from cdc.demo.board import Board, count
+from cdc.demo.findings import Platforms
+from cdc.demo.report import Report
+from cdc.demo.settle import LOOK_SECONDS, await_settled
+from cdc.demo.stage import Stage, set_up
+from cdc.demo.teller import Teller
+from cdc.demo.verify import verify
+from cdc.demo.writer import Writer
+from outbox import db
+from outbox.db import Connection
+from outbox.model import HmsSyncError
+
+LIVE_RATE = 20.0
+"""Transactions per second where a person watches and gave no rate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What was asked for."""
+
+    changes: int | None
+    exit_when_settled: bool
+    seed: int
+    rate: float | None
+
+
+def run_demo(
+    *,
+    changes: int | None = None,
+    exit_when_settled: bool = False,
+    as_json: bool = False,
+    directory: Path | None = None,
+    seed: int = 1,
+    rate: float | None = None,
+) -> int:
+    """Run the demo; 0 only if every platform holds exactly what the database says. Raises HmsSyncError.
+
+    ``changes``: the sample application stops after at least so many (None: it works until Ctrl-C).
+    ``exit_when_settled``: end when all is delivered. ``as_json``: one object on stdout, all else on stderr.
+    ``rate``: transactions per second (None: 20 for a watching person, else as fast as possible).
+    """
+    if exit_when_settled and changes is None:
+        raise HmsSyncError("--exit needs --changes: an application that never stops is never settled")
+    if rate is None and not exit_when_settled:
+        rate = LIVE_RATE
+    order = Order(changes=changes, exit_when_settled=exit_when_settled, seed=seed, rate=rate)
+    with Teller(as_json=as_json) as teller, _folder(directory) as folder, _log_to(folder / "daemon.log"):
+        try:
+            report = _perform(order, folder, teller)
+        except HmsSyncError as error:
+            if not as_json:
+                raise
+            teller.conclude({"ok": False, "failure": str(error)}, [])
+            return 1
+        teller.conclude(report.document(), report.lines())
+    return 0 if report.ok else 1
+
+
+def _perform(order: Order, folder: Path, teller: Teller) -> Report:
+    board = Board()
+    with (
+        _signals() as stop,
+        set_up(folder, say=teller.say, observer=board) as stage,
+        db.connect(stage.dsn, name="hms-sync demo") as connection,
+    ):
+        teller.begin(stage.addresses)
+        writer = Writer(stage.dsn, seed=order.seed, rate=order.rate, changes=order.changes)
+        writer.start()
+        try:
+            _watch(writer, stop, lambda: _show(connection, board, teller), until_written=order.exit_when_settled)
+        finally:
+            writer.stop()
+        failure = _failure_of(writer) or await_settled(connection, lambda: _show(connection, board, teller))
+        teller.end()
+        return Report(count(connection), verify(connection, _platforms(stage)), teller.seconds, failure)
+
+
+def _watch(writer: Writer, stop: threading.Event, show: Callable[[], None], *, until_written: bool) -> None:
+    """Until the signal, or the end of the writing where that is the end of the demo."""
+    while not stop.wait(LOOK_SECONDS):
+        show()
+        if writer.failure is not None or (until_written and not writer.working):
+            return
+
+
+def _show(connection: Connection, board: Board, teller: Teller) -> None:
+    counts = count(connection)
+    board.tick(counts, LOOK_SECONDS)
+    teller.show(counts, board)
+
+
+def _failure_of(writer: Writer) -> str | None:
+    return None if writer.failure is None else f"the sample application stopped: {writer.failure}"
+
+
+def _platforms(stage: Stage) -> Platforms:
+    return Platforms(stage.scheduler.client, stage.calendars.client, stage.calendars.server.log)
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """The first Ctrl-C or SIGTERM ends the demo in order, the second one at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _folder(directory: Path | None) -> Iterator[Path]:
+    """The folder given, which must be empty, or one that is removed afterwards."""
+    if directory is None:
+        with tempfile.TemporaryDirectory(prefix="hms-sync-demo-", ignore_cleanup_errors=True) as name:
+            Path(name).chmod(0o711)  # as root the database runs under an account of its own, which must get in
+            yield Path(name)
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    if any(directory.iterdir()):
+        raise HmsSyncError(f"{directory} is not empty; the demo begins anew each time, give it an empty folder")
+    yield directory.absolute()
+
+
+@contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    """The daemon's log goes to a file: the terminal is for the picture."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    with path.open("w", encoding="utf-8") as stream:
+        logs.setup(json=False, stream=stream)
+        try:
+            yield
+        finally:
+            root.handlers[:] = handlers
+            root.setLevel(level)
+            logging.captureWarnings(False)  # noqa: FBT003

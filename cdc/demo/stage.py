@@ -1,0 +1,112 @@
+"""Sets the scene of the demo step by step, and clears it away in the opposite order, whatever happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import psycopg
+
+from cdc import embedded, migrate
+from cdc.config import Config, load
+from cdc.daemon import Daemon
+from cdc.demo.config import write_config
+from cdc.demo.servers import Calendars, Scheduler, start_radicale, start_scheduler
+from cdc.demo.verify import CALENDARS
+from cdc.observe import Observer
+from outbox import capture, db
+from outbox.capture import CaptureTable
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything that runs."""
+
+    dsn: str
+    config: Config
+    scheduler: Scheduler
+    calendars: Calendars
+    daemon: Daemon
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where a person can look, and how."""
+        client, web = self.calendars.client, self.daemon.web
+        home = client.url.removesuffix("/hms/")
+        return {
+            "hearings": f"{self.scheduler.client.url}/",
+            "calendars": f"{home}/.web/  (user {client.username}, password {client.password})",
+            "metrics": f"{web.url}/metrics" if web is not None else "",
+            "database": f'psql "{self.dsn}"  (schemas hms and outbox)',
+            "config": str(self.config.file),
+        }
+
+
+@contextmanager
+def set_up(directory: Path, *, say: Say, observer: Observer) -> Iterator[Stage]:
+    """Database, platforms and daemon below ``directory``; all are stopped when the block ends."""
+    with ExitStack() as stack:
+        with _step("PostgreSQL", say):
+            dsn = stack.enter_context(embedded.start(directory / "database")).dsn
+        with _step("scheduler and calendar server", say):
+            scheduler, calendars = _platforms(stack, directory / "platforms")
+        config = load(write_config(directory, scheduler.client, calendars.client))
+        with _step("outbox and sample database", say):
+            prepare(dsn, config)
+        daemon = Daemon(config, dsn, observers=[observer])
+        with _step("daemon", say):
+            stack.callback(daemon.stop)
+            daemon.start()
+        yield Stage(dsn, config, scheduler, calendars, daemon)
+
+
+def prepare(dsn: str, config: Config) -> None:
+    """The outbox, the tables, the capture on them, and then the first rows, which are captured like all others."""
+    migrate.upgrade(dsn)
+    _load(dsn, "hms_dev")
+    with db.connect(dsn, name="hms-sync demo") as connection:
+        capture.apply(connection, capture.plan(connection, _wanted(config)))
+    _load(dsn, "hms_dev_rows")
+
+
+def _platforms(stack: ExitStack, directory: Path) -> tuple[Scheduler, Calendars]:
+    scheduler = start_scheduler(directory)
+    stack.enter_context(scheduler.server)
+    calendars = start_radicale(directory)
+    stack.enter_context(calendars.server)
+    for name in CALENDARS:
+        calendars.client.make_calendar(name)
+    return scheduler, calendars
+
+
+def _load(dsn: str, name: str) -> None:
+    with psycopg.connect(dsn, application_name="hms-sync demo") as connection:
+        connection.execute((files("cdc.demo") / "sql" / f"{name}.sql").read_bytes())
+
+
+def _wanted(config: Config) -> list[CaptureTable]:
+    return [
+        CaptureTable(
+            record_type=record_type,
+            table=table.table,
+            key=tuple(table.key) if table.key else None,
+            columns=tuple(table.columns) if table.columns else None,
+            exclude=tuple(table.exclude) if table.exclude else None,
+            where=table.where,
+            max_bytes=table.max_bytes,
+        )
+        for record_type, table in config.capture.items()
+    ]
+
+
+@contextmanager
+def _step(what: str, say: Say) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    say(f"{what:<32} {time.monotonic() - began:5.1f} s")

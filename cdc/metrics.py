@@ -1,0 +1,166 @@
+"""Prometheus metrics of one daemon: an observer of ``cdc.observe`` events over a registry of its own.
+
+Labels are bounded by the configuration and by our enums; no record, URL or message is ever a label.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from cdc import observe
+from cdc.observe import Event
+
+_CLAIM_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5)
+_ATTEMPT_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LATENCY_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 86400)
+_DELAY_SECONDS = (0.5, 1, 5, 15, 60, 300, 900, 3600)
+_ROWS = (1, 5, 10, 25, 50, 100, 250, 500, 1000)
+
+
+class Metrics:
+    """Hand events to it as an observer; ``expose`` writes them down. Give collectors of others to ``add``."""
+
+    def __init__(self, version: str) -> None:
+        self.registry = CollectorRegistry()
+        self._lock = threading.Lock()
+        self._lanes: set[tuple[str, int]] = set()
+        self._claims()
+        self._attempts()
+        self._ownership()
+        Info("hms_sync_build", "The version of hms-sync that runs.", registry=self.registry).info({"version": version})
+        self.handlers: dict[type[Any], Callable[[Any], None]] = {
+            observe.PageClaimed: self._on_page,
+            observe.AttemptEnded: self._on_attempt,
+            observe.Settled: self._on_settled,
+            observe.RetryScheduled: self._on_retry,
+            observe.LeaseLost: self._on_lease_lost,
+            observe.LaneTaken: self._on_lane_taken,
+            observe.LaneGivenUp: self._on_lane_given_up,
+            observe.ConnectorPaused: self._on_paused,
+            observe.Polled: self._on_polled,
+        }
+
+    def __call__(self, event: Event) -> None:
+        self.handlers[type(event)](event)
+
+    def add(self, collector: Collector) -> None:
+        self.registry.register(collector)
+
+    def expose(self, accept: str = "") -> tuple[bytes, str]:
+        """All metrics and their content type, in the format that ``accept`` (of the request) prefers."""
+        encode, content_type = choose_encoder(accept)
+        return encode(_WithoutCreated(self.registry)), content_type
+
+    # ------------------------------------------------------------ what there is
+
+    def _claims(self) -> None:
+        self._pages = self._counter("pages_claimed", "Pages that lanes have claimed.")
+        self._changes = self._counter("changes_claimed", "Changes in claimed pages, stragglers included.")
+        self._stragglers = self._counter("stragglers", "Changes that became visible after a later one was claimed.")
+        self._claim_seconds = self._histogram(
+            "page_claim_duration_seconds",
+            "Time of a claim made by itself, not by the settle that ended the page before.",
+            _CLAIM_SECONDS,
+        )
+        self._polls = self._counter("polls", "Rounds of the loops of the connector's lanes.")
+        self._poll_rows = self._histogram("poll_rows", "Changes found by a round that found any.", _ROWS)
+
+    def _attempts(self) -> None:
+        self._ended = self._counter(
+            "attempts", "Attempts by outcome; error_class is empty when applied.", "outcome", "error_class"
+        )
+        self._attempt_seconds = self._histogram(
+            "attempt_duration_seconds", "Time of one attempt, all its requests.", _ATTEMPT_SECONDS
+        )
+        self._settled = self._counter(
+            "deliveries_settled", "Deliveries that found an outcome or a state.", "outcome", "guarantee"
+        )
+        self._latency = self._histogram(
+            "delivery_latency_seconds", "From capture to the committed settle.", _LATENCY_SECONDS
+        )
+        self._retries = self._counter("retries_scheduled", "Deliveries put off for a later attempt.", "error_class")
+        self._retry_delay = self._histogram("retry_delay_seconds", "Waiting time of a scheduled retry.", _DELAY_SECONDS)
+
+    def _ownership(self) -> None:
+        self._lease_losses = self._counter("lease_losses", "Lanes lost to another worker while work was open.")
+        self._owned = Gauge("hms_sync_lanes_owned", "Lanes this daemon owns.", ["connector"], registry=self.registry)
+        self._pauses = self._counter("connector_pauses", "Pauses made by the daemon itself.", "error_class")
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(f"hms_sync_{name}", help_text, ["connector", *labels], registry=self.registry)
+
+    def _histogram(self, name: str, help_text: str, buckets: Iterable[float]) -> Histogram:
+        return Histogram(f"hms_sync_{name}", help_text, ["connector"], buckets=tuple(buckets), registry=self.registry)
+
+    # ------------------------------------------------------------ what happens
+
+    def _on_page(self, event: observe.PageClaimed) -> None:
+        self._pages.labels(event.connector).inc()
+        self._changes.labels(event.connector).inc(event.rows)
+        self._stragglers.labels(event.connector).inc(event.stragglers)
+        if event.seconds is not None:
+            self._claim_seconds.labels(event.connector).observe(event.seconds)
+
+    def _on_attempt(self, event: observe.AttemptEnded) -> None:
+        self._ended.labels(event.connector, event.outcome, event.error_class or "").inc()
+        self._attempt_seconds.labels(event.connector).observe(event.seconds)
+
+    def _on_settled(self, event: observe.Settled) -> None:
+        self._settled.labels(event.connector, event.outcome, event.guarantee).inc()
+        if event.latency_seconds is not None:
+            self._latency.labels(event.connector).observe(event.latency_seconds)
+
+    def _on_retry(self, event: observe.RetryScheduled) -> None:
+        self._retries.labels(event.connector, event.error_class).inc()
+        self._retry_delay.labels(event.connector).observe(event.delay_seconds)
+
+    def _on_lease_lost(self, event: observe.LeaseLost) -> None:
+        self._lease_losses.labels(event.connector).inc()
+        self._disown(event.connector, event.lane)
+
+    def _on_lane_taken(self, event: observe.LaneTaken) -> None:
+        """Rare counters begin at 0 here: a counter that appears with its first event hides that event from rates."""
+        for rare in (self._lease_losses, self._stragglers, self._pages, self._changes, self._polls):
+            rare.labels(event.connector)
+        with self._lock:
+            self._lanes.add((event.connector, event.lane))
+            self._count_lanes(event.connector)
+
+    def _on_lane_given_up(self, event: observe.LaneGivenUp) -> None:
+        self._disown(event.connector, event.lane)
+
+    def _on_paused(self, event: observe.ConnectorPaused) -> None:
+        self._pauses.labels(event.connector, event.error_class).inc()
+
+    def _on_polled(self, event: observe.Polled) -> None:
+        self._polls.labels(event.connector).inc()
+        if event.rows:
+            self._poll_rows.labels(event.connector).observe(event.rows)
+
+    def _disown(self, connector: str, lane: int) -> None:
+        with self._lock:
+            self._lanes.discard((connector, lane))
+            self._count_lanes(connector)
+
+    def _count_lanes(self, connector: str) -> None:
+        owned = sum(1 for name, _lane in self._lanes if name == connector)
+        self._owned.labels(connector).set(owned)
+
+
+class _WithoutCreated(Collector):
+    """The registry without the ``_created`` series, which double the number of series and say nothing here."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterable[Metric]:
+        for family in self._registry.collect():
+            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+            yield family

@@ -1,0 +1,113 @@
+"""Delivers one record now: through the daemon that holds its lane, or by driving the lane ourselves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+from cdc.assembly import Kit
+from cdc.house import House
+from cdc.lane import LaneWorker
+from cdc.lease import boottime
+from cdc.tide import Tide
+from outbox import db, lanes, ondemand
+from outbox.lanes import LaneId, Worker
+from outbox.model import AuditOutcome, DeliveryState, Json
+from outbox.ondemand import Progress
+
+POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """``delivered``, or why not; ``open`` tells that the delivery goes on by itself later."""
+
+    delivered: bool
+    reason: str = ""
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One record for one connector; ``record_id`` is its key: a value, a sequence in key order, or a mapping."""
+
+    connector: str
+    record_type: str
+    record_id: Json
+    actor: str
+
+
+def deliver_now(dsn: str, kit: Kit, request: Request, *, timeout_seconds: float) -> Result:
+    """Captures the record, waits for its delivery, helps where nobody serves its lane. Raises HmsSyncError."""
+    with db.connect(dsn, name=f"hms-sync sync {request.connector}") as connection:
+        lanes.register(connection, kit.registration, actor=request.actor)
+        ondemand.check_deliverable(connection, request.connector, request.record_type)
+        key = ondemand.key_parts(connection, request.record_type, request.record_id)
+        change_id = ondemand.request_read(connection, request.connector, request.record_type, key, actor=request.actor)
+        return _await(dsn, connection, kit, change_id, time.monotonic() + timeout_seconds)
+
+
+def _await(dsn: str, connection: db.Connection, kit: Kit, change_id: int, until: float) -> Result:
+    connector = kit.policy.connector
+    lane_no = ondemand.lane_of(connection, connector, change_id)
+    worker = Worker(connection, uuid4(), connectors=[connector], lease_seconds=kit.policy.lease_seconds)
+    while (result := _verdict(ondemand.progress(connection, connector, change_id))) is None:
+        if time.monotonic() >= until:
+            return Result(
+                delivered=False, reason="not delivered yet: earlier work is ahead of it", open=True
+            )
+        leased_at = boottime()
+        lane = worker.acquire([connector], lane=lane_no)
+        if lane is None:
+            time.sleep(POLL_SECONDS)
+            continue
+        with _driver(dsn, kit, worker, lane, leased_at, change_id) as driver:
+            _drive(driver, connection, connector, change_id, until)
+    return result
+
+
+def _drive(driver: LaneWorker, connection: db.Connection, connector: str, change_id: int, until: float) -> None:
+    driver.recover()
+    while time.monotonic() < until and _verdict(ondemand.progress(connection, connector, change_id)) is None:
+        driver.step()
+    driver.drain()
+
+
+@contextmanager
+def _driver(dsn: str, kit: Kit, worker: Worker, lane: LaneId, leased_at: float, change_id: int) -> Iterator[LaneWorker]:
+    tide = Tide(lambda: change_id)
+    tide.observe(change_id)
+    with db.connect(dsn, name=f"hms-sync sync {lane.connector}/{lane.lane}") as connection:
+        driver = kit.worker(connection, lane, House(tide, leased_at))
+        try:
+            yield driver
+        finally:
+            driver.abandon()
+            worker.release(lane)
+
+
+def _verdict(progress: Progress) -> Result | None:
+    """The answer to the caller, None while there is none."""
+    if progress.outcome is not None:
+        return _settled(progress.outcome)
+    if progress.state is DeliveryState.HELD:
+        reason = "an earlier delivery of this record is open; it waits behind that"
+        return Result(delivered=False, reason=reason, open=True)
+    if progress.has_failed_once:
+        goes_on = progress.state is not DeliveryState.DEAD
+        reason = f"{progress.error_class}: {progress.error}"
+        return Result(delivered=False, reason=reason, open=goes_on)
+    return None
+
+
+def _settled(outcome: AuditOutcome) -> Result:
+    reasons = {
+        AuditOutcome.FILTERED: "the route's condition does not let this record through",
+        AuditOutcome.DROPPED: "its dead letter was dropped",
+        AuditOutcome.REPLAYED: "it is being replayed",
+    }
+    reason = reasons.get(outcome, "")
+    return Result(delivered=not reason, reason=reason)

@@ -1,0 +1,59 @@
+"""`hms-sync run`: the daemon in the foreground, until it is told to stop; SIGHUP reads the config again."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cdc import migrate
+from cdc.config import Config, load
+from cdc.daemon import Daemon
+from cdc.database import source
+from cdc.house import no_point
+from cdc.logs import fields
+from cdc.observe import Observer
+from outbox.model import HmsSyncError
+
+_LOG = logging.getLogger(__name__)
+
+
+def run(path: Path, *, observers: Sequence[Observer] = (), point: Callable[[str], None] = no_point) -> None:
+    """Runs the daemon of the config at ``path`` until SIGTERM or SIGINT, then drains. Raises HmsSyncError."""
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda received, _frame: signals.put(received))
+    config = load(path)
+    for warning in config.warnings:
+        _LOG.warning(str(warning))
+    with source(config) as dsn:
+        if config.database.dsn is None:
+            migrate.upgrade(dsn)
+        daemon = Daemon(config, dsn, observers=observers, point=point)
+        daemon.start()
+        try:
+            _obey(signals, daemon, path)
+        finally:
+            daemon.stop()
+
+
+def _obey(signals: queue.SimpleQueue[int], daemon: Daemon, path: Path) -> None:
+    while signals.get() == signal.SIGHUP:
+        _reload(daemon, path)
+    # A second signal must still be able to end a drain that takes too long.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _received, _frame: sys.exit(1))
+
+
+def _reload(daemon: Daemon, path: Path) -> None:
+    """An invalid file leaves the old configuration running."""
+    try:
+        config: Config = load(path)
+        daemon.reload(config)
+    except HmsSyncError as error:
+        _LOG.error("the new config is not taken, the old one runs on", extra=fields(reason=str(error)))
+        return
+    _LOG.info("config reloaded", extra=fields(connectors=len(config.connectors)))

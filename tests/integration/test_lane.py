@@ -1,0 +1,360 @@
+"""One lane against a real ledger and a platform in memory: the claim protocol, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Protocol
+
+import pytest
+
+from cdc.house import no_point
+from cdc.policy import LanePolicy
+from outbox import db as outbox_db
+from outbox.lanes import LeaseLost
+from outbox.model import Guarantee
+from tests.harness import platform as p
+from tests.harness.lanes import (
+    CONNECTOR,
+    POLICY,
+    Hand,
+    expire_leases,
+    registered,
+    take,
+    unbalanced,
+    with_guarantee,
+    write,
+)
+from tests.harness.platform import Platform
+
+
+def outcomes(db: outbox_db.Connection) -> list[tuple[int, str]]:
+    rows = db.execute(
+        "SELECT change_id, outcome FROM outbox.audit WHERE connector = %s ORDER BY id", [CONNECTOR]
+    ).fetchall()
+    return [(row["change_id"], row["outcome"]) for row in rows]
+
+
+def states(db: outbox_db.Connection) -> dict[int, str]:
+    return {r["change_id"]: r["state"] for r in db.execute("SELECT change_id, state FROM outbox.delivery").fetchall()}
+
+
+class Take(Protocol):
+    def __call__(
+        self, platform: Platform, policy: LanePolicy = POLICY, *, point: Callable[[str], None] = no_point
+    ) -> Hand: ...
+
+
+@pytest.fixture
+def taken(dsn: str) -> Iterator[Take]:
+    """Takes a free lane of the test's database; its connection is closed after the test."""
+    hands: list[Hand] = []
+
+    def take_one(platform: Platform, policy: LanePolicy = POLICY, *, point: Callable[[str], None] = no_point) -> Hand:
+        hand = take(dsn, platform, policy, point=point)
+        assert hand is not None
+        hands.append(hand)
+        return hand
+
+    yield take_one
+    for hand in hands:
+        hand.connection.close()
+
+
+def test_a_change_reaches_the_platform_and_the_audit(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    first, second = write(db, "a", 1), write(db, "b", 2)
+    platform = Platform()
+    taken(platform).step(3)
+    assert platform.applied == [first, second]
+    assert outcomes(db) == [(first, "applied"), (second, "applied")]
+    assert states(db) == {}
+    assert unbalanced(db) == []
+
+
+def test_changes_of_one_record_arrive_in_order_over_many_pages(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    ids = [write(db, "same", n) for n in range(23)]
+    platform = Platform()
+    taken(platform).step(60)
+    assert list(platform.effects.values()) == [ids]
+
+
+def test_a_late_commit_below_the_position_is_found(db: outbox_db.Connection, dsn: str, taken: Take) -> None:
+    registered(db)
+    platform = Platform()
+    hand = taken(platform)
+    with outbox_db.connect(dsn, autocommit=False) as slow:
+        late = write(slow, "late")
+        ids = [write(db, f"r{n}") for n in range(12)]
+        hand.step(8)
+        assert platform.applied == ids
+        slow.commit()
+    hand.step(3)
+    assert platform.applied == [late, *ids]
+    assert unbalanced(db) == []
+
+
+def test_a_transaction_newer_than_the_snapshot_is_found_too(db: outbox_db.Connection, dsn: str, taken: Take) -> None:
+    """Its xid is at or above xmax of the snapshot: remembering only the running ones loses it."""
+    registered(db)
+    platform = Platform()
+    hand = taken(platform)
+    db.execute("SELECT nextval('outbox.change_id_seq')")
+    first = write(db, "first")
+    hand.step(2)
+    with outbox_db.connect(dsn, autocommit=False) as slow:
+        slow.execute("SELECT pg_current_xact_id()")
+        row = slow.execute(
+            """INSERT INTO outbox.change (id, key_hash, record_type, record_key, operation, after)
+               VALUES (%s, 0, 'notice', 'late', 'update', '{}') RETURNING id""",
+            [first - 1],
+        ).fetchone()
+        assert row is not None
+        second = write(db, "second")
+        hand.step(2)
+        slow.commit()
+    hand.step(3)
+    assert platform.applied == [first - 1, first, second]
+
+
+def test_more_stragglers_than_a_page_are_spilled_in_order(db: outbox_db.Connection, dsn: str, taken: Take) -> None:
+    registered(db)
+    platform = Platform()
+    hand = taken(platform)
+    with outbox_db.connect(dsn, autocommit=False) as slow:
+        late = [write(slow, f"k{n % 3}") for n in range(POLICY.page_size * 3)]
+        news = write(db, "news")
+        hand.step(3)
+        slow.commit()
+    hand.until(lambda: len(platform.applied) == len(late) + 1)
+    hand.step(3)
+    assert platform.applied == sorted([*late, news])
+    assert all(ids == sorted(ids) for ids in platform.effects.values())
+    assert states(db) == {}
+    assert unbalanced(db) == []
+
+
+def test_a_rejected_record_stops_only_itself_and_is_kept(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    bad, good = write(db, "bad"), write(db, "good")
+    platform = Platform(behave=lambda d: p.REFUSE if d.record.record_key == "bad" else p.APPLY)
+    taken(platform).step(4)
+    assert platform.applied == [good]
+    assert states(db) == {bad: "dead"}
+    assert (bad, "dead") in outcomes(db)
+
+
+def test_after_a_rejection_the_next_change_carries_the_truth(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    bad, healed = write(db, "r", 1), write(db, "r", 2)
+    platform = Platform(behave=lambda d: p.REFUSE if d.change.id == bad else p.APPLY)
+    taken(platform).step(5)
+    assert platform.applied == [healed]
+    assert states(db) == {}
+    assert outcomes(db) == [(bad, "dead"), (healed, "applied"), (bad, "superseded")]
+
+
+def test_hold_after_reject_lets_nothing_of_the_record_pass(db: outbox_db.Connection, taken: Take) -> None:
+    policy = replace(POLICY, hold_after_reject=True)
+    registered(db, policy)
+    bad, behind, other = write(db, "r", 1), write(db, "r", 2), write(db, "other")
+    platform = Platform(behave=lambda d: p.REFUSE if d.change.id == bad else p.APPLY)
+    hand = taken(platform, policy)
+    hand.step(5)
+    later = write(db, "r", 3)
+    hand.step(5)
+    assert platform.applied == [other]
+    assert states(db) == {bad: "dead", behind: "held", later: "held"}
+
+
+def test_a_lost_answer_is_unknown_and_resent_with_the_same_key(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    lost = write(db, "r")
+    answers = iter([p.LOSE_ANSWER])
+    platform = Platform(behave=lambda _d: next(answers, p.APPLY))
+    taken(platform).step(6)
+    assert outcomes(db) == [(lost, "unknown"), (lost, "in_flight"), (lost, "applied")]
+    assert (platform.requests, platform.applied) == (2, [lost])
+
+
+def test_behind_an_unknown_delivery_the_record_waits_in_order(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    ids = [write(db, "r", n) for n in range(4)]
+    silent = [True]
+    platform = Platform(behave=lambda d: p.NEVER_ARRIVES if silent[0] and d.change.id == ids[0] else p.APPLY)
+    hand = taken(platform, replace(POLICY, retry=replace(POLICY.retry, base_seconds=3600, max_seconds=3600)))
+    hand.step(4)
+    assert states(db) == {ids[0]: "unknown", ids[1]: "held", ids[2]: "held", ids[3]: "held"}
+    silent[0] = False
+    db.execute("UPDATE outbox.delivery SET due_at = clock_timestamp() WHERE state = 'unknown'")
+    hand.worker._next_look = 0.0
+    hand.step(30)
+    assert platform.effects == {(("notice", "r")): ids}
+    assert states(db) == {}
+
+
+def test_once_or_ask_never_sends_twice_by_itself(db: outbox_db.Connection, taken: Take) -> None:
+    policy = with_guarantee(Guarantee.ONCE_OR_ASK)
+    registered(db, policy)
+    lost = write(db, "r")
+    platform = Platform(behave=lambda _d: p.LOSE_ANSWER, remembers_keys=False)
+    hand = taken(platform, policy)
+    hand.step(8)
+    assert (platform.requests, states(db)) == (1, {lost: "unknown"})
+    row = db.execute("SELECT due_at FROM outbox.delivery").fetchone()
+    assert row is not None
+    assert row["due_at"] is None
+
+
+def test_a_weak_guarantee_writes_its_intent_before_each_send(db: outbox_db.Connection, taken: Take) -> None:
+    policy = with_guarantee(Guarantee.ONCE_OR_ASK)
+    registered(db, policy)
+    change = write(db, "r")
+    seen: list[dict[int, str]] = []
+
+    def behave(_delivery: object) -> str:
+        seen.append(states(db))
+        return p.APPLY
+
+    taken(Platform(behave=behave), policy).step(4)
+    assert seen == [{change: "in_flight"}]
+    assert states(db) == {}
+    assert unbalanced(db) == []
+
+
+def test_refused_credentials_pause_the_connector_and_kill_no_row(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    change = write(db, "r")
+    platform = Platform(behave=lambda _d: p.UNAUTHORIZED)
+    hand = taken(platform)
+    hand.step(6)
+    assert states(db) == {change: "waiting"}
+    row = db.execute("SELECT paused, paused_reason FROM outbox.connector").fetchone()
+    assert row == {"paused": True, "paused_reason": "401: token is not valid"}
+    assert platform.requests == 1
+    acts = db.execute("SELECT kind FROM outbox.act ORDER BY id").fetchall()
+    assert [act["kind"] for act in acts] == ["config_applied", "pause"]
+
+
+def test_a_platform_that_is_down_is_probed_and_no_row_dies(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    for n in range(20):
+        write(db, f"r{n}")
+    down = [True]
+    platform = Platform(behave=lambda _d: p.DOWN if down[0] else p.APPLY)
+    hand = taken(platform, replace(POLICY, retry=replace(POLICY.retry, base_seconds=0.2, max_seconds=0.2)))
+    hand.step(30)
+    assert set(states(db).values()) <= {"waiting", "in_flight"}
+    assert platform.requests < 20
+    down[0] = False
+    hand.until(lambda: len(platform.applied) == 20 and not states(db))
+    assert states(db) == {}
+
+
+def test_a_slow_answer_leaves_the_page_so_that_the_lane_goes_on(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    platform = Platform()
+    hand = taken(platform, replace(POLICY, soft_deadline_seconds=0.0))
+    slow, behind = write(db, "slow"), write(db, "slow")
+    hand.courier.slow = lambda delivery: delivery.change.id == slow
+    hand.step(4)
+    assert states(db) == {slow: "in_flight", behind: "held"}
+    others = [write(db, f"r{n}") for n in range(8)]
+    hand.until(lambda: platform.applied == others)
+    hand.courier.release()
+    hand.until(lambda: not states(db))
+    assert platform.effects["notice", "slow"] == [slow, behind]
+    assert unbalanced(db) == []
+
+
+def test_a_worker_without_its_lease_can_write_nothing(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    platform = Platform()
+    zombie = taken(platform)
+    change = write(db, "r")
+    zombie.courier.slow = lambda _delivery: True
+    zombie.step(1)
+    expire_leases(db)
+    heir = taken(platform)
+    heir.step(4)
+    zombie.courier.release()
+    with pytest.raises(LeaseLost):
+        zombie.step(2)
+    assert outcomes(db) == [(change, "applied")]
+    assert platform.applied == [change]
+
+
+def test_the_heir_of_a_dead_worker_resends_with_the_same_key(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    platform = Platform()
+    ids = [write(db, f"r{n % 2}", n) for n in range(4)]
+
+    def die_after_send(point: str) -> None:
+        if point == "settle.before_commit":
+            raise p.Crash(point)
+
+    dead = taken(platform, point=die_after_send)
+    with pytest.raises(p.Crash):
+        dead.step(4)
+    dead.connection.close()
+    expire_leases(db)
+    taken(platform).step(6)
+    assert platform.applied == ids
+    assert platform.requests > len(ids)
+    assert unbalanced(db) == []
+    takeovers = db.execute("SELECT count(*) AS n FROM outbox.act WHERE kind = 'takeover'").fetchone()
+    assert takeovers == {"n": 1}
+
+
+def test_drain_settles_what_is_in_flight(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    platform = Platform()
+    hand = taken(platform)
+    change = write(db, "r")
+    hand.courier.slow = lambda _delivery: True
+    hand.step(1)
+    hand.courier.release()
+    hand.worker.drain()
+    hand.owner.release(hand.lane)
+    assert outcomes(db) == [(change, "applied")]
+    assert taken(platform).worker is not None
+
+
+def test_two_lanes_share_a_connector_without_meeting(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db, lanes=2)
+    ids = [write(db, f"r{n % 9}", n) for n in range(40)]
+    platforms = [Platform(), Platform()]
+    for platform in platforms:
+        taken(platform).step(30)
+    assert sorted(platforms[0].applied + platforms[1].applied) == ids
+    assert not set(platforms[0].effects) & set(platforms[1].effects)
+
+
+def test_a_lane_without_matching_rows_advances_its_token(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    db.execute(
+        """INSERT INTO outbox.change (key_hash, record_type, record_key, operation)
+           SELECT 0, 'other', n::text, 'insert' FROM generate_series(1, 2500) n"""
+    )
+    hand = taken(Platform())
+    hand.step(2)
+    row = db.execute("SELECT max(position) AS position FROM outbox.page").fetchone()
+    assert row == {"position": 2500}
+
+
+def test_an_older_change_never_overwrites_a_newer_one(db: outbox_db.Connection, taken: Take) -> None:
+    """An inner update of one statement is captured first but made last; only the command id tells."""
+    registered(db)
+    platform = Platform()
+    with db.transaction():
+        inner = write(db, "r", 2)
+        for n in range(POLICY.page_size):
+            write(db, f"x{n}")
+        outer = write(db, "r", 1)
+        db.execute("ALTER TABLE outbox.change DISABLE TRIGGER append_only_rows")
+        db.execute("UPDATE outbox.change SET command_id = CASE id WHEN %s THEN 9 ELSE 3 END", [inner])
+        db.execute("ALTER TABLE outbox.change ENABLE TRIGGER append_only_rows")
+    taken(platform).step(8)
+    assert platform.effects["notice", "r"] == [inner]
+    assert (outer, "superseded") in outcomes(db)
