@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import random
 import string
+import zoneinfo
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import icalendar
+import pytest
 import simplejson
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +21,7 @@ from hypothesis import strategies as st
 from outbox.model import Json
 from tests.unit.mapping_support import a_change, message
 from transformers import compile_mapping
-from transformers.moments import localize, zone_names
+from transformers.moments import load_zone, localize, zone_names
 
 ZONES = (
     "UTC", "Europe/Berlin", "America/New_York", "America/Santiago", "Australia/Lord_Howe", "Africa/Casablanca",
@@ -28,7 +31,7 @@ ZONES = (
 decimals = st.decimals(allow_nan=False, allow_infinity=False) | st.builds(
     lambda digits, places: Decimal(digits).scaleb(-places), st.integers(-(10**60), 10**60), st.integers(0, 28)
 )
-texts = st.text(st.characters(exclude_categories=("Cs",)))
+texts = st.text(st.characters(codec="utf-8"))
 scalars = st.none() | st.booleans() | st.integers() | decimals | texts
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=10
@@ -62,8 +65,6 @@ def test_a_rounded_number_is_the_nearest_with_so_many_places(number: Decimal, pl
         return
     text = simplejson.loads(message({"fields": {"f": spec}}, a_change({"c": number})).body)["f"]
     assert len(text.partition(".")[2]) == places
-    from fractions import Fraction
-
     assert abs(Fraction(text) - Fraction(number)) <= Fraction(1, 2 * 10**places)
 
 
@@ -141,17 +142,30 @@ def read_back(start: datetime, end: datetime, zone: str) -> Any:
     body = message(definition, a_change({"s": start.isoformat(), "e": end.isoformat()})).body
     assert body == message(definition, a_change({"e": end.isoformat(), "s": start.isoformat()})).body
     calendar = icalendar.Calendar.from_ical(body)
+    event: Any = calendar.events[0]
     for component in calendar.timezones:
-        same = component.to_tz(lookup_tzid=False)
+        written = component.to_tz(lookup_tzid=False)
         for name in ("DTSTART", "DTEND"):
-            local = calendar.events[0][name].dt
-            if local.utcoffset() and local.tzinfo is not UTC:
-                assert local.replace(tzinfo=same).astimezone(UTC) == local.astimezone(UTC)
-    return calendar.events[0]
+            if "TZID" in event[name].params:
+                by_name = event[name].dt
+                by_rules = by_name.replace(tzinfo=written)
+                assert by_rules.astimezone(UTC) == by_name.astimezone(UTC)
+    return event
+
+
+@pytest.fixture(autouse=True, scope="module")
+def zones_of_the_package() -> Iterator[None]:
+    """The library that reads the calendars back takes zones from the host unless told otherwise."""
+    before = zoneinfo.TZPATH
+    zoneinfo.reset_tzpath(to=[])
+    zoneinfo.ZoneInfo.clear_cache()
+    yield
+    zoneinfo.reset_tzpath(to=before)
+    zoneinfo.ZoneInfo.clear_cache()
 
 
 def clock_changes(zone: str, year: int) -> list[datetime]:
-    info, hour = ZoneInfo(zone), datetime(year, 1, 1, tzinfo=UTC)
+    info, hour = load_zone(zone), datetime(year, 1, 1, tzinfo=UTC)
     found = []
     while hour.year == year:
         later = hour + timedelta(hours=1)
@@ -164,17 +178,13 @@ def clock_changes(zone: str, year: int) -> list[datetime]:
 @given(moments, st.sampled_from(ZONES), st.sampled_from(["iso", "rfc3339"]))
 def test_a_date_keeps_its_instant_in_every_zone(moment: datetime, zone: str, form: str) -> None:
     spec = {"from": "c", "date": {"zone": zone, "format": form}}
-    try:
-        body = message({"fields": {"f": spec}}, a_change({"c": moment.isoformat()})).body
-    except Exception as error:
-        assert "has seconds" in str(error)
-        return
+    body = message({"fields": {"f": spec}}, a_change({"c": moment.isoformat()})).body
     assert datetime.fromisoformat(json.loads(body)["f"]) == moment
 
 
 @given(moments, st.sampled_from(ZONES))
 def test_a_local_time_finds_its_moment_again(moment: datetime, zone: str) -> None:
-    info = ZoneInfo(zone)
+    info = load_zone(zone)
     local = moment.astimezone(info)
     choice = "later" if local.fold else "earlier"
     assert localize(local.replace(tzinfo=None, fold=0), info, gap="error", fold=choice) == moment

@@ -1,0 +1,228 @@
+"""From a mapping's definition to a Transformer: a pure function from a change to a message.
+
+Everything is parsed, checked and looked up here, once; a record then costs a few calls of closures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Protocol, TypeAlias
+
+from outbox.model import Action, Change, Json, Message, Operation
+from transformers.body import check_document, check_size, encode_json
+from transformers.definition import Node, Scope, plain
+from transformers.errors import TransformError
+from transformers.event import CONTENT_TYPE, check_event_fields, compile_event_format
+from transformers.fields import Context, Fields, build, build_what_can_be, compile_fields, compile_null
+from transformers.plugin import load_plugin
+from transformers.rows import Row, sorted_row
+from transformers.schema import compile_schema
+
+_KEYS = ("output", "fields", "null", "key", "on", "schema", "python", "icalendar")
+_OUTPUTS = {"json": "application/json", "icalendar": CONTENT_TYPE}
+
+Build: TypeAlias = Callable[[Change, Row], Any]
+"""Makes the document, or (an escape to Python) a whole Message, or None to skip."""
+
+
+class Format(Protocol):
+    """How a document becomes a body."""
+
+    def complete(self, document: Mapping[str, Json], change: Change) -> dict[str, Json]: ...
+
+    def encode(self, document: Mapping[str, Json], change: Change) -> bytes: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class JsonFormat:
+    """``output: json``."""
+
+    path: str
+
+    def complete(self, document: Mapping[str, Json], _change: Change) -> dict[str, Json]:
+        return dict(document)
+
+    def encode(self, document: Mapping[str, Json], _change: Change) -> bytes:
+        return encode_json(document, self.path)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rule:
+    """What one operation becomes."""
+
+    action: Action
+    build: Build
+    body: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Transformer:
+    """A compiled mapping: the same change gives the same bytes, on every machine and at every time."""
+
+    name: str
+    path: str
+    content_type: str
+    format: Format
+    rules: Mapping[Operation, Rule | None]
+    check: Callable[[Json], None] | None = None
+
+    def __call__(self, change: Change, *, action: Action | None = None) -> Message | None:
+        """The message, or None where the mapping skips this operation.
+
+        ``action`` overrules what the operation would be: DELETE for a record that left the route's
+        filter is treated by the rule of ``on.delete``, as if the record were gone.
+        """
+        operation = _treated_as(change.operation, action)
+        rule = self.rules[operation]
+        if rule is None:
+            return None
+        made = rule.build(change, sorted_row(_row(change, operation)))
+        if made is None:
+            return None
+        if isinstance(made, Message):
+            return self._checked(made, rule, action)
+        if not isinstance(made, Mapping):
+            raise TransformError(f"{self.path}: expected a document, a Message or None, found a {type(made).__name__}")
+        return self._message(self.format.complete(made, change), rule, change)
+
+    def _message(self, document: dict[str, Json], rule: Rule, change: Change) -> Message:
+        check_document(document, self.path)
+        if rule.action is Action.DELETE and not rule.body:
+            return Message(rule.action, document, b"", self.content_type)
+        if self.check is not None and rule.action is Action.UPSERT:
+            self.check(document)
+        body = check_size(self.format.encode(document, change), self.path)
+        return Message(rule.action, document, body, self.content_type)
+
+    def _checked(self, message: Message, rule: Rule, action: Action | None) -> Message:
+        check_document(dict(message.document), self.path)
+        check_size(message.body, self.path)
+        if action is Action.DELETE and message.action is not rule.action:
+            return dataclasses.replace(message, action=rule.action, body=message.body if rule.body else b"")
+        return message
+
+
+def _treated_as(operation: Operation, action: Action | None) -> Operation:
+    if action is Action.DELETE and not operation.removes:
+        return Operation.DELETE
+    if action is Action.UPSERT and operation.removes:
+        return Operation.UPDATE
+    return operation
+
+
+def _row(change: Change, operation: Operation) -> Mapping[str, Json]:
+    if operation.removes and change.before is not None:
+        return change.before
+    return change.row
+
+
+def compile_mapping(name: str, definition: Mapping[str, Json], columns: Collection[str] | None = None) -> Transformer:
+    """The mapping, checked whole; MappingError names the place. ``columns``: those captured, when known."""
+    path = f"mappings.{name}"
+    node = Node(path, plain(definition, path))
+    spec = node.object(_KEYS)
+    output = node.child("output").choice(_OUTPUTS) if "output" in spec else "json"
+    if ("fields" in spec) == ("python" in spec):
+        raise node.fail("a mapping has either fields or python")
+    if "icalendar" in spec and output != "icalendar":
+        raise node.child("icalendar").fail("only for output: icalendar")
+    if "schema" in spec and output != "json":
+        raise node.child("schema").fail("a JSON Schema is for output: json")
+    scope = Scope(None if columns is None else frozenset(columns))
+    context = Context(scope, compile_null(node.child("null")) if "null" in spec else None)
+    return Transformer(
+        name=name,
+        path=path,
+        content_type=_OUTPUTS[output],
+        format=_compile_format(node, output),
+        rules=_Rules(node, output, context).compile(),
+        check=compile_schema(node.child("schema"), path) if "schema" in spec else None,
+    )
+
+
+def _compile_format(node: Node, output: str) -> Format:
+    if output == "json":
+        return JsonFormat(node.path)
+    return compile_event_format(node.child("icalendar") if "icalendar" in node.value else None, node.path)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Rules:
+    """The rules of the five operations: the mapping's fields, changed by what stands under ``on``."""
+
+    node: Node
+    output: str
+    context: Context
+
+    def compile(self) -> dict[Operation, Rule | None]:
+        given = self.node.child("on").object([str(operation) for operation in Operation]) if self._has("on") else {}
+        rules = {}
+        for operation in Operation:
+            named = Operation.DELETE if operation is Operation.TRUNCATE and "truncate" not in given else operation
+            special = self.node.child("on").child(str(named)) if str(named) in given else None
+            rules[operation] = self._rule(operation, special)
+        return rules
+
+    def _has(self, key: str) -> bool:
+        return key in self.node.value
+
+    def _rule(self, operation: Operation, special: Node | None) -> Rule | None:
+        action = Action.DELETE if operation.removes else Action.UPSERT
+        if special is None:
+            return Rule(action, self._build(action, None, body=False), body=False)
+        if special.value == "skip":
+            return None
+        if not isinstance(special.value, dict):
+            raise special.fail("expected skip or an object with as, fields, body")
+        spec = special.object(("as", "fields", "body"))
+        if "as" in spec:
+            action = Action(special.child("as").choice([str(choice) for choice in Action]))
+        body = special.child("body").boolean() if "body" in spec else False
+        if "body" in spec and action is not Action.DELETE:
+            raise special.child("body").fail("only a delete has a choice; an upsert always has a body")
+        if body and self.output == "icalendar":
+            raise special.child("body").fail("the delete of an event has no body")
+        return Rule(action, self._build(action, special if "fields" in spec else None, body=body), body)
+
+    def _build(self, action: Action, special: Node | None, *, body: bool) -> Build:
+        if self._has("python"):
+            return self._build_by_plugin(special)
+        fields = self._fields(special)
+        if action is Action.UPSERT:
+            return lambda _change, row: build(fields, row)
+        key = self._key(fields)
+        if key is not None:
+            identity = {name: fields[name] for name in key}
+            return lambda _change, row: build(identity, row)
+        if body:
+            return lambda _change, row: build(fields, row)
+        return lambda _change, row: build_what_can_be(fields, row)
+
+    def _build_by_plugin(self, special: Node | None) -> Build:
+        if special is not None:
+            raise special.child("fields").fail("a python mapping has no fields")
+        if self._has("key"):
+            raise self.node.child("key").fail("a python mapping names its records itself")
+        plugin = load_plugin(self.node.child("python").text(), f"{self.node.path}.python")
+        return lambda change, _row: plugin(change)
+
+    def _fields(self, special: Node | None) -> Fields:
+        fields = compile_fields(self.node.child("fields"), self.context)
+        if special is not None:
+            fields |= compile_fields(special.child("fields"), self.context)
+        if self.output == "icalendar":
+            check_event_fields(self.node.child("fields") if special is None else special.child("fields"), list(fields))
+        return fields
+
+    def _key(self, fields: Fields) -> list[str] | None:
+        """The fields that name the record; an event has its uid."""
+        if not self._has("key"):
+            return [name for name in ("uid",) if name in fields] if self.output == "icalendar" else None
+        names = [child.text() for child in self.node.child("key").items()]
+        for name in names:
+            if name not in fields and not (self.output == "icalendar" and name == "uid"):
+                raise self.node.child("key").fail(f"there is no field {name!r}")
+        if not names:
+            raise self.node.child("key").fail("name at least one field")
+        return [name for name in names if name in fields]
