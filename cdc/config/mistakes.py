@@ -21,6 +21,10 @@ class Mistake:
     path: str
     sentence: str
 
+    def __post_init__(self) -> None:
+        for name in ("path", "sentence"):  # they may quote the file: one line, and nothing a terminal would obey
+            object.__setattr__(self, name, _one_line(getattr(self, name)))
+
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
         return f"{place}: {self.path}: {self.sentence}" if self.path else f"{place}: {self.sentence}"
@@ -38,6 +42,10 @@ class ConfigError(HmsSyncError):
 
     def as_json(self) -> list[dict[str, str | int]]:
         return [mistake.as_json() for mistake in self.mistakes]
+
+
+def _one_line(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
 
 
 def path_text(path: KeyPath) -> str:

@@ -174,7 +174,10 @@ class ConnectorConfig(Section):
     )
     retry: Retry = Field(default=Retry(), description="How failed attempts are repeated.")
     options: Plain = Field(
-        default_factory=dict, exclude=True, repr=False, description="What only this kind knows; see its own page."
+        default_factory=dict,
+        exclude=True,
+        repr=False,
+        description="What only this kind knows; see the tables of the kinds.",
     )
     routes: dict[Name, Route] = Field(min_length=1, description="Record types that go to this connector.")
 
@@ -183,7 +186,7 @@ class Daemon(Section):
     """How the daemon works."""
 
     lease: Annotated[Duration, AfterValidator(between("5s", "1h"))] = Field(
-        default=duration("30s"), description="How long a lane stays ours without a sign of life; at least 3 deadlines."
+        default=duration("30s"), description="How long a lane stays ours without a sign of life; see above."
     )
     soft_deadline: Annotated[Duration, AfterValidator(between("10ms", "10m"))] = Field(
         default=duration("2s"), description="After this time a slow delivery leaves its page, so that the lane goes on."
@@ -203,7 +206,9 @@ class SyncConfig(Section):
     """The whole file."""
 
     version: Literal[1] = Field(description="Version of this format.")
-    secrets_dir: Absolute | None = Field(default=None, description="Absolute folder of ${file:…}; absent: secrets.")
+    secrets_dir: Absolute | None = Field(
+        default=None, description="Absolute folder of ${file:…}; absent: the folder secrets beside the config."
+    )
     database: Database = Field(default=Database(), description="The application's database.")
     capture: dict[Name, CaptureTable] = Field(default_factory=dict, description="Captured tables by record type.")
     connectors: dict[Name, ConnectorConfig] = Field(default_factory=dict, description="Platforms by name.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, ValidationInfo, WithJsonSchema
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
@@ -206,7 +206,9 @@ _SIZE_SCHEMA = WithJsonSchema(
     {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": f"^{_SIZE.pattern}$"}], "examples": ["16MiB"]}
 )
 
-Duration: TypeAlias = Annotated[timedelta, BeforeValidator(duration), _DURATION_SCHEMA]
+_AS_WRITTEN = PlainSerializer(duration_text, return_type=str, when_used="json")
+
+Duration: TypeAlias = Annotated[timedelta, BeforeValidator(duration), _AS_WRITTEN, _DURATION_SCHEMA]
 Size: TypeAlias = Annotated[int, BeforeValidator(size), _SIZE_SCHEMA]
 Name: TypeAlias = Annotated[str, AfterValidator(name)]
 Count: TypeAlias = Annotated[int, BeforeValidator(not_a_truth_value)]
