@@ -22,8 +22,8 @@ def require_own_packages() -> None:
         return
     told = "; ".join(f"{', '.join(owners)} also installs the package {name!r}" for name, owners in owned.items())
     raise NotOurPackage(
-        f"{told}: the files of one have replaced those of the other; install {DISTRIBUTION} in an environment of its own "
-        "(a container, pipx, uv tool, or a fresh virtual environment)"
+        f"{told}: the files of one have replaced those of the other; install {DISTRIBUTION} in an environment "
+        "of its own (a container, pipx, uv tool, or a fresh virtual environment)"
     )
 
 

@@ -13,6 +13,12 @@ BEGIN
             END;
         END IF;
     END LOOP;
+    -- A role that may create roles is not yet one of them, and could not hand its objects over.
+    FOREACH name IN ARRAY ARRAY['outbox_owner', 'outbox_capture'] LOOP
+        IF NOT pg_has_role(name, 'USAGE') THEN
+            EXECUTE format('GRANT %I TO %I', name, current_user);
+        END IF;
+    END LOOP;
 END
 $$;
 
@@ -190,7 +196,7 @@ CREATE UNIQUE INDEX delivery_one_in_flight ON outbox.delivery (connector, record
 CREATE INDEX delivery_due_idx ON outbox.delivery (connector, lane, due_at) WHERE state IN ('waiting', 'unknown');
 CREATE INDEX delivery_record_idx ON outbox.delivery (connector, record_type, record_key, change_id);
 -- Counts and the oldest of each state, for metrics and lists, at a price that does not grow with the dead letters.
-CREATE INDEX delivery_state_idx ON outbox.delivery (connector, state, change_id);
+CREATE INDEX delivery_state_idx ON outbox.delivery (state, connector, change_id);
 CREATE INDEX delivery_fingerprint_idx ON outbox.delivery (connector, error_fingerprint) WHERE state = 'dead';
 
 CREATE TABLE outbox.delivery_transition (
@@ -296,15 +302,15 @@ CREATE TRIGGER append_only_rows BEFORE UPDATE ON outbox.change FOR EACH ROW EXEC
 CREATE FUNCTION outbox.guard_delivery() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    old_state text := CASE WHEN TG_OP = 'INSERT' THEN '' ELSE OLD.state END;
-    new_state text := CASE WHEN TG_OP = 'DELETE' THEN '' ELSE NEW.state END;
+    was     text := CASE WHEN TG_OP = 'INSERT' THEN '' ELSE OLD.state END;
+    becomes text := CASE WHEN TG_OP = 'DELETE' THEN '' ELSE NEW.state END;
 BEGIN
-    IF TG_OP = 'UPDATE' AND old_state = new_state THEN
+    IF TG_OP = 'UPDATE' AND was = becomes THEN
         RETURN NULL;
     END IF;
-    IF NOT EXISTS (SELECT FROM outbox.delivery_transition t WHERE t.old_state = guard_delivery.old_state AND t.new_state = guard_delivery.new_state) THEN
+    IF NOT EXISTS (SELECT FROM outbox.delivery_transition t WHERE t.old_state = was AND t.new_state = becomes) THEN
         RAISE EXCEPTION 'delivery of change % to %: transition from % to % is not allowed',
-            coalesce(NEW.change_id, OLD.change_id), coalesce(NEW.connector, OLD.connector), old_state, new_state
+            coalesce(NEW.change_id, OLD.change_id), coalesce(NEW.connector, OLD.connector), was, becomes
             USING ERRCODE = 'check_violation';
     END IF;
     IF TG_OP = 'DELETE' THEN

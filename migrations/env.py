@@ -1,0 +1,16 @@
+"""Alembic's entry: runs the migrations on the connection that ``cdc.migrate`` hands over."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from cdc.migrate import VERSION_SCHEMA
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    version_table_schema=VERSION_SCHEMA,
+    transaction_per_migration=True,
+    on_version_apply=context.config.attributes["on_version_apply"],
+)
+with context.begin_transaction():
+    context.run_migrations()
