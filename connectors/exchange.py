@@ -65,6 +65,10 @@ class HttpConnector(Protocol):
     """How a message reaches one kind of HTTP platform."""
 
     guarantee: Guarantee
+    window_seconds: float | None
+    """EXACT_WINDOW: how long the platform remembers our key."""
+    quiet_seconds: float
+    """VERIFY: how long a late copy of a request may live before asking the platform is conclusive."""
 
     def exchange(self, delivery: Delivery, message: Message, remote: RemoteObject | None) -> Exchange:
         """The requests of one delivery. A failure of the transport is thrown in at the ``yield``."""

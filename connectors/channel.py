@@ -1,0 +1,116 @@
+"""How a platform is reached: credentials, certificates, proxy, permitted addresses and limits.
+
+One value, built from the configuration, from which every transport is made; it never shows a secret.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import unquote, urlsplit
+
+import certifi
+from pydantic import SecretStr
+
+from connectors.addresses import IPNetwork
+from outbox.model import HmsSyncError
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """A bearer token (RFC 6750)."""
+
+    token: SecretStr
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {_clean(self.token, 'the bearer token')}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Basic:
+    """User name and password (RFC 7617, UTF-8)."""
+
+    username: str = field(repr=False)
+    password: SecretStr
+
+    def headers(self) -> Mapping[str, str]:
+        pair = f"{self.username}:{self.password.get_secret_value()}"
+        return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderKey:
+    """A secret in a header of its own, such as ``X-Api-Key``."""
+
+    name: str
+    value: SecretStr
+
+    def headers(self) -> Mapping[str, str]:
+        return {self.name: _clean(self.value, f"the secret of header {self.name}")}
+
+
+Auth: TypeAlias = Bearer | Basic | HeaderKey
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """How one platform is reached. ``ca`` is trusted instead of the public authorities, not beside them."""
+
+    auth: Auth | None = None
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    proxy: SecretStr | None = None
+    allow_addresses: tuple[IPNetwork, ...] = ()
+    max_answer_bytes: int = 1_048_576
+    max_header_bytes: int = 65_536
+    connect_timeout_seconds: float = 5.0
+    auth_headers: Mapping[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "auth_headers", self.auth.headers() if self.auth else {})
+        for role, path in (("ca", self.ca), ("cert", self.cert), ("key", self.key)):
+            _require_readable(role, path)
+        if self.key is not None and self.cert is None:
+            raise HmsSyncError("tls.key is given without tls.cert; name the client certificate as well")
+        if self.proxy is not None and urlsplit(self.proxy.get_secret_value()).scheme != "http":
+            raise HmsSyncError(
+                "the proxy must be an http:// URL such as http://proxy:3128; other kinds are not supported"
+            )
+
+    @property
+    def trusted(self) -> Path:
+        """The file of authorities that the platform's certificate must descend from."""
+        return self.ca or Path(certifi.where())
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every text that must never appear in an error, a log or the audit; longest first."""
+        found = {value.rpartition(" ")[2] for value in self.auth_headers.values()}
+        if isinstance(self.auth, Basic):
+            found.add(self.auth.password.get_secret_value())
+        if self.proxy is not None:
+            password = urlsplit(self.proxy.get_secret_value()).password or ""
+            found |= {password, unquote(password)}
+        return tuple(sorted(filter(None, found), key=len, reverse=True))
+
+
+def _clean(secret: SecretStr, what: str) -> str:
+    value = secret.get_secret_value()
+    if not value or not value.isascii() or not value.isprintable():
+        raise HmsSyncError(f"{what} is empty or holds a line break or another character that no header can carry")
+    return value
+
+
+def _require_readable(role: str, path: Path | None) -> None:
+    if path is None:
+        return
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise HmsSyncError(
+            f"tls.{role}: {path} cannot be read ({error.strerror}); check the path and its rights"
+        ) from error

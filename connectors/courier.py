@@ -1,0 +1,228 @@
+"""Runs the exchanges of a connector over a transport: many at once, each within one total deadline.
+
+It is the only place that knows what was really sent, so it is also the one that keeps a doubt a doubt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import cast
+
+from connectors.answers import redacted
+from connectors.exchange import Exchange, HttpConnector, HttpRequest, HttpResponse, Transport, TransportFailure
+from outbox.model import (
+    Delivery,
+    ErrorClass,
+    Guarantee,
+    Message,
+    NotApplied,
+    Outcome,
+    Rejected,
+    RemoteObject,
+    Unknown,
+)
+
+MAX_REQUESTS = 12
+"""More requests than this in one exchange are a defect of its connector."""
+
+_MISCONFIGURED = frozenset({ErrorClass.MISCONFIGURED, ErrorClass.CREDENTIALS})
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How one exchange ended. ``request_hash`` names the first request that writes, None when there was none."""
+
+    delivery: Delivery
+    message: Message
+    outcome: Outcome
+    request_hash: str | None
+    seconds: float
+    requests: int
+
+
+@dataclass(slots=True)
+class _Run:
+    delivery: Delivery
+    message: Message
+    exchange: Exchange
+    started: float
+    request: HttpRequest | None = None
+    request_hash: str | None = None
+    requests: int = 0
+    wrote: bool = False
+    """A request that writes has reached the platform, or may have."""
+    unanswered: bool = False
+    """A request that writes may have reached the platform and got no answer."""
+
+    def note(self, result: HttpResponse | TransportFailure) -> None:
+        if self.request is None or not self.request.writes:
+            return
+        if isinstance(result, HttpResponse):
+            self.wrote = True
+        elif result.sent:
+            self.wrote = self.unanswered = True
+
+
+class Courier:
+    """Runs exchanges of one connector; used by one thread. ``secrets`` never appear in an outcome."""
+
+    def __init__(
+        self,
+        connector: HttpConnector,
+        transport: Transport,
+        *,
+        deadline_seconds: float,
+        concurrency: int,
+        secrets: Sequence[str] = (),
+    ) -> None:
+        self._connector = connector
+        self._transport = transport
+        self._deadline_seconds = deadline_seconds
+        self._concurrency = concurrency
+        self._secrets = secrets
+        self._tokens = count()
+        self._running: dict[int, _Run] = {}
+        self._ended: list[Attempt] = []
+
+    @property
+    def in_flight(self) -> int:
+        """Exchanges that were started and not yet handed back by :meth:`poll`."""
+        return len(self._running) + len(self._ended)
+
+    @property
+    def has_room(self) -> bool:
+        return self.in_flight < self._concurrency
+
+    def start(self, delivery: Delivery, message: Message, remote: RemoteObject | None) -> None:
+        """Begin one exchange; its end comes from :meth:`poll`."""
+        exchange = _exchange(self._connector, delivery, message, remote)
+        run = _Run(delivery, message, exchange, time.monotonic())
+        if delivery.doubt and self._connector.guarantee is Guarantee.ONCE_OR_ASK:
+            self._end(run, Unknown(ErrorClass.NO_ANSWER, "an earlier attempt may have been applied; a person decides"))
+        else:
+            self._advance(run, None)
+
+    def poll(self, timeout_seconds: float) -> list[Attempt]:
+        """The exchanges that have ended, waiting at most ``timeout_seconds`` for news of any."""
+        for token, result in self._transport.poll(0 if self._ended else timeout_seconds):
+            self._advance(self._running.pop(cast("int", token)), result)
+        ended, self._ended = self._ended, []
+        return ended
+
+    def close(self) -> None:
+        """Cut what is under way; whoever reads the ledger later finds these deliveries in doubt."""
+        self._transport.close()
+        for run in self._running.values():
+            run.exchange.close()
+        self._running.clear()
+
+    def _advance(self, run: _Run, result: HttpResponse | TransportFailure | None) -> None:
+        """Hand the exchange what came back, until it waits for the wire again or has ended."""
+        while True:
+            if result is not None:
+                run.note(result)
+            try:
+                result = self._send(run, self._step(run, result))
+            except StopIteration as stop:
+                return self._end(run, stop.value)
+            except TransportFailure as failure:
+                return self._end(run, _uncaught(run, failure))
+            except Exception:  # noqa: BLE001 - a defect of one connector must not end the lane
+                _log.exception("connector %s failed on change %s", run.delivery.connector, run.delivery.change.id)
+                return self._end(run, _defect(run))
+            if result is None:
+                return None
+
+    @staticmethod
+    def _step(run: _Run, result: HttpResponse | TransportFailure | None) -> HttpRequest:
+        if isinstance(result, TransportFailure):
+            return run.exchange.throw(result)
+        request = next(run.exchange) if result is None else run.exchange.send(result)
+        run.requests += 1
+        if run.requests > MAX_REQUESTS:
+            raise RuntimeError("an exchange must end within a few requests")
+        return request
+
+    def _send(self, run: _Run, request: HttpRequest) -> TransportFailure | None:
+        """Give the request to the transport; a failure only when its time is already over."""
+        run.request = request
+        if request.writes and run.request_hash is None:
+            run.request_hash = request_hash(request)
+        left = run.started + self._deadline_seconds - time.monotonic()
+        if left <= 0:
+            return TransportFailure(ErrorClass.NO_ANSWER, "the deadline of the delivery is used up", sent=False)
+        token = next(self._tokens)
+        self._transport.start(token, request, left)
+        self._running[token] = run
+        return None
+
+    def _end(self, run: _Run, outcome: Outcome) -> None:
+        outcome = redacted(self._patient(_honest(run, outcome)), self._secrets)
+        seconds = time.monotonic() - run.started
+        self._ended.append(Attempt(run.delivery, run.message, outcome, run.request_hash, seconds, run.requests))
+
+    def _patient(self, outcome: Outcome) -> Outcome:
+        """A connector that asks before it writes again asks only when every late copy must be dead."""
+        quiet = self._connector.quiet_seconds
+        if not isinstance(outcome, Unknown) or quiet <= 0:
+            return outcome
+        return replace(outcome, retry_after_seconds=max(outcome.retry_after_seconds or 0.0, quiet))
+
+
+def deliver_now(courier: Courier, delivery: Delivery, message: Message, remote: RemoteObject | None) -> Attempt:
+    """One exchange, waited for."""
+    courier.start(delivery, message, remote)
+    while True:
+        if ended := courier.poll(1.0):
+            return ended[0]
+
+
+def request_hash(request: HttpRequest) -> str:
+    """SHA-256 over method, URL, content type and body: the request as it was, without keeping its data."""
+    content_type = next((value for name, value in request.headers.items() if name.lower() == "content-type"), "")
+    head = "\n".join((request.method, request.url, content_type, ""))
+    return hashlib.sha256(head.encode() + request.body).hexdigest()
+
+
+def _exchange(connector: HttpConnector, delivery: Delivery, message: Message, remote: RemoteObject | None) -> Exchange:
+    """The connector's exchange, begun only when it is first advanced, where its defects are caught."""
+    outcome = yield from connector.exchange(delivery, message, remote)
+    if not isinstance(outcome, Outcome):
+        raise TypeError("an exchange must return an outcome")
+    return outcome
+
+
+def _uncaught(run: _Run, failure: TransportFailure) -> Outcome:
+    if run.wrote:
+        return Unknown(failure.error_class, failure.reason)
+    if failure.error_class in _MISCONFIGURED:
+        return Rejected(failure.error_class, failure.reason, platform=True)
+    return NotApplied(failure.error_class, failure.reason, platform=failure.error_class is ErrorClass.NETWORK)
+
+
+def _defect(run: _Run) -> Outcome:
+    reason = "the connector failed on this record (a defect; the log has the details)"
+    return (
+        Unknown(ErrorClass.INTERNAL, reason)
+        if run.wrote or run.delivery.doubt
+        else Rejected(ErrorClass.INTERNAL, reason)
+    )
+
+
+def _honest(run: _Run, outcome: Outcome) -> Outcome:
+    """While a write may have been applied, "not applied" is not true of the delivery.
+
+    A platform that refuses us altogether is still reported as such: the ledger keeps an earlier doubt by itself,
+    but could not know of one that arose within this exchange.
+    """
+    if (run.delivery.doubt or run.unanswered) and isinstance(outcome, NotApplied):
+        return Unknown(outcome.error_class, outcome.reason, outcome.answer, outcome.retry_after_seconds)
+    if run.unanswered and isinstance(outcome, Rejected) and outcome.platform:
+        return Unknown(outcome.error_class, outcome.reason, outcome.answer)
+    return outcome

@@ -1,0 +1,101 @@
+"""The kinds of connectors: what their options are, how they are built, how they are probed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import cast
+
+from pydantic import BaseModel
+
+from connectors.answers import classify
+from connectors.caldav import CalDavConnector, CalDavOptions
+from connectors.exchange import HttpConnector, HttpRequest, HttpResponse, Transport, TransportFailure
+from connectors.http import RestConnector
+from connectors.http_options import HttpOptions
+from connectors.scheduler import SchedulerConnector, SchedulerOptions
+from outbox.model import Applied, ErrorClass, Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One request that changes nothing and shows wrong credentials or a wrong URL.
+
+    ``missing_is_wrong_url``: 404 to it can only mean a wrong URL.
+    """
+
+    request: HttpRequest
+    missing_is_wrong_url: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorKind:
+    """``build`` takes the connector's name, its base URL and its validated options."""
+
+    name: str
+    options: type[BaseModel]
+    build: Callable[[str, str, BaseModel], HttpConnector]
+    probe: Callable[[str, BaseModel], Probe]
+
+
+def kinds() -> Mapping[str, ConnectorKind]:
+    """All kinds by name."""
+    return _KINDS
+
+
+def probe_problem(transport: Transport, probe: Probe, deadline_seconds: float) -> str | None:
+    """Send the probe and wait; a sentence about what is wrong, None when nothing speaks against the connector."""
+    transport.start("probe", probe.request, deadline_seconds)
+    while True:
+        for _, result in transport.poll(1.0):
+            return result.reason if isinstance(result, TransportFailure) else _problem(probe, result)
+
+
+def _problem(probe: Probe, response: HttpResponse) -> str | None:
+    if response.status in (405, 501):
+        return None  # the address exists and does not take this harmless method
+    outcome = classify(response, missing_is_wrong_url=probe.missing_is_wrong_url)
+    if isinstance(outcome, Applied):
+        return None
+    if isinstance(outcome, Rejected) and outcome.error_class in (ErrorClass.REFUSED, ErrorClass.CONFLICT):
+        return None
+    return outcome.reason
+
+
+def _http(_name: str, url: str, options: BaseModel) -> HttpConnector:
+    return RestConnector(url, cast("HttpOptions", options))
+
+
+def _scheduler(_name: str, url: str, options: BaseModel) -> HttpConnector:
+    return SchedulerConnector(url, options=cast("SchedulerOptions", options))
+
+
+def _caldav(_name: str, url: str, options: BaseModel) -> HttpConnector:
+    return CalDavConnector(url, cast("CalDavOptions", options))
+
+
+def _probe_http(url: str, _options: BaseModel) -> Probe:
+    return Probe(HttpRequest("GET", url), missing_is_wrong_url=False)
+
+
+def _probe_scheduler(url: str, _options: BaseModel) -> Probe:
+    return Probe(HttpRequest("GET", url.rstrip("/") + "/hearings"))
+
+
+def _probe_caldav(url: str, _options: BaseModel) -> Probe:
+    body = b'<?xml version="1.0"?><propfind xmlns="DAV:"><prop><resourcetype/></prop></propfind>'
+    headers = {"Depth": "0", "Content-Type": "application/xml; charset=utf-8"}
+    return Probe(HttpRequest("PROPFIND", url.rstrip("/") + "/", headers, body))
+
+
+_KINDS: Mapping[str, ConnectorKind] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            ConnectorKind("http", HttpOptions, _http, _probe_http),
+            ConnectorKind("scheduler", SchedulerOptions, _scheduler, _probe_scheduler),
+            ConnectorKind("caldav", CalDavOptions, _caldav, _probe_caldav),
+        )
+    }
+)

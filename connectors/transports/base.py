@@ -1,0 +1,81 @@
+"""What both transports share: which requests they take, and how their failures are named."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from connectors.addresses import allowed
+from connectors.channel import Channel
+from connectors.exchange import HttpRequest, TransportFailure
+from outbox.model import ErrorClass, HmsSyncError
+
+MAX_HEADER_LINES = 100
+IDLE_SECONDS = 4.0
+"""A connection idle for longer is not used again: common servers close at 5 seconds, just as we would send."""
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_URL = re.compile(r"[!-\[\]_a-z~]+")  # printable ASCII without blank, backslash, ^, `, {, | and }
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_CERTIFICATE_ALERT = re.compile(
+    r"alert ((unsupported|bad) certificate|unknown ca|access denied|certificate (required|unknown|expired|revoked))",
+    re.IGNORECASE,
+)
+_PROXY_REFUSAL = re.compile(r"tunnel.* failed.*\b407\b", re.IGNORECASE)
+
+
+def headers_to_send(request: HttpRequest, channel: Channel) -> dict[str, str]:
+    """All headers of the request; ValueError where the request is malformed (a defect in a connector)."""
+    url = urlsplit(request.url)
+    if url.scheme not in ("http", "https") or not url.hostname or url.username is not None or url.fragment:
+        raise ValueError("the URL of a request must be http(s)://host/..., without user name and fragment")
+    if not _URL.fullmatch(request.url) or not _TOKEN.fullmatch(request.method):
+        raise ValueError("the method or URL of a request holds a character that must be encoded")
+    headers = {"User-Agent": "hms-sync", "Accept": "*/*", **request.headers, **channel.auth_headers}
+    headers["Accept-Encoding"] = "identity"  # nothing to unpack: an answer is never larger than it was sent
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise ValueError(f"header {name!r} holds a character that no header can carry")
+    return headers
+
+
+def tls_context(channel: Channel) -> ssl.SSLContext:
+    """TLS 1.2 or newer, always verified; HmsSyncError where the configured files are not what they should be."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(channel.trusted)
+        if channel.cert is not None:
+            context.load_cert_chain(channel.cert, channel.key, password="")  # an empty one: never ask a terminal
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise HmsSyncError(f"the files of tls.ca, tls.cert and tls.key cannot be used: {error}; check them") from error
+    return context
+
+
+class Dial:
+    """Judges each address of one attempt as it is dialled, and remembers a refusal."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._allow = channel.allow_addresses
+        self.refused: str | None = None
+
+    def permits(self, address: str) -> bool:
+        if allowed(ip_address(address), self._allow):
+            return True
+        self.refused = address
+        return False
+
+
+def failure(reason: str, *, sent: bool, refused: str | None = None) -> TransportFailure:
+    """Name a failed attempt: what has to happen next depends on whether the request may have left."""
+    if refused is not None and not sent:
+        text = f"address {refused} is not allowed; add its network to allow_addresses if it is meant"
+        return TransportFailure(ErrorClass.MISCONFIGURED, text, sent=False)
+    if _CERTIFICATE_ALERT.search(reason):
+        # In TLS 1.3 the refusal arrives after our first bytes, but who refuses the handshake reads none of them.
+        return TransportFailure(ErrorClass.CREDENTIALS, f"the platform refused our certificate: {reason}", sent=False)
+    if _PROXY_REFUSAL.search(reason):
+        return TransportFailure(ErrorClass.CREDENTIALS, f"the proxy wants credentials: {reason}", sent=False)
+    return TransportFailure(ErrorClass.NO_ANSWER if sent else ErrorClass.NETWORK, reason, sent=sent)

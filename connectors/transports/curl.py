@@ -1,0 +1,264 @@
+"""The delivery path: libcurl's multi interface, one thread, many requests, a few microseconds of CPU each.
+
+The socket-action interface with a selector is used instead of ``CurlMulti.select``, which ends at descriptor 1024.
+"""
+
+from __future__ import annotations
+
+import re
+import selectors
+import socket
+import time
+from collections import deque
+from collections.abc import Hashable, Sequence
+from contextlib import suppress
+
+import pycurl
+
+from connectors.channel import Channel
+from connectors.exchange import HttpRequest, HttpResponse, TransportFailure
+from connectors.transports.base import IDLE_SECONDS, MAX_HEADER_LINES, Dial, failure, headers_to_send, tls_context
+from outbox.model import ErrorClass
+
+_HERE = frozenset({pycurl.E_SSL_CERTPROBLEM, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_CIPHER})
+_STATUS_LINE = re.compile(r"HTTP/[0-9.]+ ([0-9]{3})\b")
+_EVENTS = {
+    pycurl.POLL_IN: selectors.EVENT_READ,
+    pycurl.POLL_OUT: selectors.EVENT_WRITE,
+    pycurl.POLL_INOUT: selectors.EVENT_READ | selectors.EVENT_WRITE,
+}
+
+
+class CurlTransport:
+    """A :class:`~connectors.exchange.Transport` over libcurl; used by one thread."""
+
+    def __init__(self, channel: Channel, *, concurrency: int) -> None:
+        tls_context(channel)  # refuses unusable files here rather than at the first request
+        self._channel = channel
+        self._idle: list[_Attempt] = []
+        self._running: dict[pycurl.Curl, _Attempt] = {}
+        self._ended: deque[tuple[Hashable, HttpResponse | TransportFailure]] = deque()
+        self._selector = selectors.DefaultSelector()
+        self._timer: float | None = None
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, max(concurrency, 4))
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+
+    def start(self, token: Hashable, request: HttpRequest, deadline_seconds: float) -> None:
+        headers = headers_to_send(request, self._channel)
+        attempt = self._idle.pop() if self._idle else _Attempt(self._channel)
+        attempt.prepare(token, deadline_seconds)
+        attempt.set_request(request, headers, deadline_seconds)
+        self._running[attempt.curl] = attempt
+        self._multi.add_handle(attempt.curl)
+
+    def poll(self, timeout_seconds: float) -> Sequence[tuple[Hashable, HttpResponse | TransportFailure]]:
+        give_up = time.monotonic() + timeout_seconds
+        self._act(0)
+        while not self._ended and self._running:
+            left = give_up - time.monotonic()
+            if left <= 0:
+                break
+            self._act(left)
+        ended = list(self._ended)
+        self._ended.clear()
+        return ended
+
+    def close(self) -> None:
+        for attempt in [*self._running.values(), *self._idle]:
+            if attempt.curl in self._running:
+                self._multi.remove_handle(attempt.curl)
+            attempt.close()
+        self._running.clear()
+        self._idle.clear()
+        self._multi.close()
+        self._selector.close()
+
+    def _act(self, wait_seconds: float) -> None:
+        if self._timer is not None:
+            wait_seconds = max(0.0, min(wait_seconds, self._timer - time.monotonic()))
+        for key, events in self._wait(wait_seconds):
+            mask = (pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0) | (
+                pycurl.CSELECT_OUT if events & selectors.EVENT_WRITE else 0
+            )
+            self._multi.socket_action(key.fd, mask)
+        if self._timer is not None and time.monotonic() >= self._timer:
+            self._timer = None
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        self._collect()
+
+    def _wait(self, seconds: float) -> list[tuple[selectors.SelectorKey, int]]:
+        return self._selector.select(seconds)
+
+    def _watch(self, what: int, descriptor: int, _multi: object, _data: object) -> None:
+        with suppress(KeyError):  # a descriptor number that libcurl closed and got again is registered anew
+            self._selector.unregister(descriptor)
+        if what in _EVENTS:
+            self._selector.register(descriptor, _EVENTS[what])
+
+    def _set_timer(self, milliseconds: int) -> None:
+        self._timer = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+
+    def _collect(self) -> None:
+        more = 1
+        while more:
+            more, done, failed = self._multi.info_read()
+            for curl in done:
+                self._end(curl, None, "")
+            for curl, code, text in failed:
+                self._end(curl, code, text)
+
+    def _end(self, curl: pycurl.Curl, code: int | None, text: str) -> None:
+        attempt = self._running.pop(curl)
+        self._multi.remove_handle(curl)
+        self._ended.append((attempt.token, attempt.result(code, text)))
+        self._idle.append(attempt)
+
+
+class _Attempt:
+    """One reusable handle and what its callbacks have seen of the current request."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self.curl = pycurl.Curl()
+        self.token: Hashable = None
+        self._opened: list[socket.socket] = []
+        self._set_for_good()
+
+    def prepare(self, token: Hashable, deadline_seconds: float) -> None:
+        self.token = token
+        self._give_up = time.monotonic() + deadline_seconds
+        self._sent = self._again = self._headers_done = False
+        self._dial = Dial(self._channel)
+        self._status = self._header_bytes = self._header_lines = 0
+        self._too_much = ""
+        self._headers: dict[str, str] = {}
+        self._body = bytearray()
+
+    def set_request(self, request: HttpRequest, headers: dict[str, str], deadline_seconds: float) -> None:
+        curl = self.curl
+        curl.setopt(pycurl.NOBODY, 0)
+        curl.setopt(pycurl.HTTPGET, 1)
+        if request.body or request.method in ("POST", "PUT", "PATCH"):
+            curl.setopt(pycurl.POST, 1)
+            curl.setopt(pycurl.POSTFIELDS, request.body)
+        if request.method == "HEAD":
+            curl.setopt(pycurl.NOBODY, 1)
+        curl.setopt(pycurl.CUSTOMREQUEST, request.method)
+        curl.setopt(pycurl.URL, request.url)
+        curl.setopt(pycurl.HTTPHEADER, _header_lines(headers))
+        curl.setopt(pycurl.TIMEOUT_MS, max(1, int(deadline_seconds * 1000)))
+
+    def _set_for_good(self) -> None:
+        curl, channel = self.curl, self._channel
+        curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        curl.setopt(pycurl.HTTP09_ALLOWED, 0)
+        curl.setopt(pycurl.FOLLOWLOCATION, 0)
+        curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
+        curl.setopt(pycurl.NOSIGNAL, 1)
+        curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(channel.connect_timeout_seconds * 1000))
+        curl.setopt(pycurl.MAXAGE_CONN, int(IDLE_SECONDS))
+        # An empty text, unlike no text, keeps libcurl from reading http_proxy and no_proxy of the environment.
+        curl.setopt(pycurl.PROXY, channel.proxy.get_secret_value() if channel.proxy else "")
+        curl.setopt(pycurl.NOPROXY, "")
+        self._set_tls()
+        curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
+        curl.setopt(pycurl.PREREQFUNCTION, self._before_request)
+        curl.setopt(pycurl.HEADERFUNCTION, self._take_header)
+        curl.setopt(pycurl.WRITEFUNCTION, self._take_body)
+
+    def _set_tls(self) -> None:
+        curl, channel = self.curl, self._channel
+        curl.setopt(pycurl.SSL_VERIFYPEER, 1)
+        curl.setopt(pycurl.SSL_VERIFYHOST, 2)
+        curl.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
+        curl.setopt(pycurl.CAINFO, str(channel.trusted))
+        curl.unsetopt(pycurl.CAPATH)
+        if channel.cert is not None:
+            curl.setopt(pycurl.SSLCERT, str(channel.cert))
+            curl.setopt(pycurl.SSLKEY, str(channel.key or channel.cert))
+            curl.setopt(pycurl.KEYPASSWD, "")  # an empty one: never ask a terminal
+
+    def _open_socket(self, _purpose: int, address: tuple[int, int, int, tuple[str, int]]) -> socket.socket | int:
+        family, kind, protocol, (host, *_) = address
+        self._again |= self._sent
+        if self._again or not self._dial.permits(host):
+            return pycurl.SOCKET_BAD
+        opened = socket.socket(family, kind, protocol)
+        self._opened.append(opened)  # pycurl takes a copy of the descriptor
+        return opened
+
+    def _before_request(self, *_addresses: object) -> int:
+        """Called when a connection stands and nothing of the request is written yet.
+
+        A second call is libcurl's own retry, which it makes when a reused connection dies without an answer.
+        The first copy may have been applied, so there must be no second one.
+        """
+        if self._sent or time.monotonic() > self._give_up:
+            self._again |= self._sent
+            return pycurl.PREREQFUNC_ABORT
+        self._sent = True
+        return pycurl.PREREQFUNC_OK
+
+    def _take_header(self, line: bytes) -> int | None:
+        if not self._sent:
+            return None  # the proxy's answer to CONNECT
+        self._header_bytes += len(line)
+        self._header_lines += 1
+        if self._header_bytes > self._channel.max_header_bytes or self._header_lines > MAX_HEADER_LINES:
+            self._too_much = "the headers of the answer are larger than the limit"
+            return -1
+        if not self._headers_done:
+            self._read_header(line)
+        return None
+
+    def _read_header(self, line: bytes) -> None:
+        text = line.decode("latin-1").strip()
+        if status := _STATUS_LINE.match(text):
+            self._status = int(status[1])
+            self._headers = {}
+        elif text:
+            name, _, value = text.partition(":")
+            known = self._headers.get(name.lower())
+            self._headers[name.lower()] = value.strip() if known is None else f"{known}, {value.strip()}"
+        else:
+            self._headers_done = self._status >= 200
+
+    def _take_body(self, chunk: bytes) -> int | None:
+        room = self._channel.max_answer_bytes - len(self._body)
+        self._body += chunk[:room]
+        return None if len(chunk) <= room else -1
+
+    def close(self) -> None:
+        self._close_copies()
+        self.curl.close()
+
+    def _close_copies(self) -> None:
+        while self._opened:
+            self._opened.pop().close()
+
+    def result(self, code: int | None, text: str) -> HttpResponse | TransportFailure:
+        self._close_copies()
+        if self._headers_done:
+            return HttpResponse(self._status, self._headers, bytes(self._body), complete=code is None)
+        if code in _HERE and not self._sent:
+            return TransportFailure(ErrorClass.MISCONFIGURED, f"{text}; check tls.ca, tls.cert and tls.key", sent=False)
+        return failure(self._reason(code, text), sent=self._sent, refused=self._dial.refused)
+
+    def _reason(self, code: int | None, text: str) -> str:
+        if self._again:
+            return "the connection was closed without an answer"
+        if code == pycurl.E_OPERATION_TIMEDOUT:
+            where = "no complete answer" if self._sent else "no connection"
+            return f"{where} in time: {text}"
+        return self._too_much or text or "the answer ended before its headers"
+
+
+def _header_lines(headers: dict[str, str]) -> list[bytes]:
+    lines = [f"{name}: {value}" if value else f"{name};" for name, value in headers.items()]
+    lines.append("Expect:")  # a name without value removes what libcurl would add by itself
+    if not any(name.lower() == "content-type" for name in headers):
+        lines.append("Content-Type:")
+    return [line.encode("latin-1") for line in lines]

@@ -1,0 +1,359 @@
+"""The ``caldav`` kind against a real Radicale; what happened is read back from Radicale itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from pydantic import SecretStr
+
+from connectors.caldav import CalDavConnector, CalDavOptions, resource_name
+from connectors.channel import Basic, Channel
+from connectors.courier import Attempt, Courier, deliver_now
+from connectors.exchange import HttpRequest, HttpResponse, Transport, TransportFailure
+from connectors.registry import kinds, probe_problem
+from connectors.transports import open_transport
+from outbox.model import (
+    Action,
+    Applied,
+    Change,
+    Delivery,
+    ErrorClass,
+    Message,
+    Operation,
+    Rejected,
+    RemoteObject,
+    Unknown,
+)
+from tests.servers import Radicale, radicale
+
+LOOPBACK = (ip_network("127.0.0.0/8"),)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Radicale]:
+    with radicale(tmp_path_factory.mktemp("radicale")) as running:
+        yield running
+
+
+def event(uid: str, title: str) -> bytes:
+    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//HMS//test//EN", "BEGIN:VEVENT", f"UID:{uid}"]
+    lines += [
+        "DTSTAMP:20260101T000000Z",
+        "DTSTART:20260301T100000Z",
+        f"SUMMARY:{title}",
+        "END:VEVENT",
+        "END:VCALENDAR",
+        "",
+    ]
+    return "\r\n".join(lines).encode()
+
+
+class Lossy:
+    """A transport between the courier and the real one that loses requests or answers on order."""
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+        self.lose_next_request = self.lose_next_answer = False
+        self.sent: list[str] = []
+        self._lost: list[tuple[object, HttpResponse | TransportFailure]] = []
+
+    def start(self, token: object, request: HttpRequest, deadline_seconds: float) -> None:
+        if self.lose_next_request:
+            self.lose_next_request = False
+            self._lost.append((token, TransportFailure(ErrorClass.NO_ANSWER, "lost on the way", sent=True)))
+            return
+        self.sent.append(request.method)
+        self._inner.start(token, request, deadline_seconds)
+
+    def poll(self, timeout_seconds: float) -> list[tuple[object, HttpResponse | TransportFailure]]:
+        ended, self._lost = self._lost, []
+        for token, result in self._inner.poll(0 if ended else timeout_seconds):
+            lost = self.lose_next_answer
+            self.lose_next_answer = False
+            ended.append((token, TransportFailure(ErrorClass.NO_ANSWER, "answer lost", sent=True) if lost else result))
+        return ended
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+@dataclass
+class Record:
+    """One record of the application and what the ledger remembers of it."""
+
+    courier: Courier
+    wire: Lossy
+    server: Radicale
+    key: str = field(default_factory=lambda: str(uuid4()))
+    remote: RemoteObject | None = None
+    last: int = 100
+
+    @property
+    def name(self) -> str:
+        return resource_name(self.deliver_nothing().record)
+
+    @property
+    def body(self) -> str | None:
+        return self.server.entries().get(self.name)
+
+    def deliver_nothing(self, operation: Operation = Operation.UPDATE, change_id: int | None = None) -> Delivery:
+        if change_id is None:
+            self.last += 1
+            change_id = self.last
+        change = Change(
+            change_id,
+            UUID(int=change_id, version=4),
+            change_id,
+            0,
+            "hearing",
+            self.key,
+            operation,
+            None,
+            {},
+            datetime.now(UTC),
+        )
+        return Delivery("calendar", change)
+
+    def send(self, delivery: Delivery, title: str = "") -> Attempt:
+        removes = delivery.change.operation.removes
+        message = Message(
+            Action.DELETE if removes else Action.UPSERT, {}, b"" if removes else event(self.key, title), "text/calendar"
+        )
+        attempt = deliver_now(self.courier, delivery, message, self.remote)
+        if isinstance(attempt.outcome, Applied):
+            change = delivery.change
+            self.remote = RemoteObject(
+                attempt.outcome.external_id, attempt.outcome.version, removes, change.id, change.xid, change.command_id
+            )
+        return attempt
+
+    def put(self, title: str) -> Attempt:
+        return self.send(self.deliver_nothing(), title)
+
+    def delete(self) -> Attempt:
+        return self.send(self.deliver_nothing(Operation.DELETE))
+
+    def edited_by_somebody(self, title: str, *, keep_stamp: bool = True) -> None:
+        body = self.body
+        assert body is not None
+        lines = [line for line in body.splitlines() if keep_stamp or not line.startswith("X-HMS")]
+        edited = "\r\n".join(f"SUMMARY:{title}" if line.startswith("SUMMARY") else line for line in lines)
+        answer = self.server.request(
+            "PUT", self.server.collection + self.name, edited.encode(), {"Content-Type": "text/calendar"}
+        )
+        assert answer.status_code in (201, 204)
+
+
+def open_record(
+    server: Radicale, conflict: str = "ours", password: str = "secret", collection: str | None = None
+) -> Record:
+    channel = Channel(auth=Basic("hms", SecretStr(password)), allow_addresses=LOOPBACK)
+    wire = Lossy(open_transport("curl", channel, 4))
+    connector = CalDavConnector(collection or server.collection, CalDavOptions.model_validate({"conflict": conflict}))
+    return Record(Courier(connector, wire, deadline_seconds=10, concurrency=4), wire, server)
+
+
+@pytest.fixture
+def record(server: Radicale) -> Iterator[Record]:
+    record = open_record(server)
+    yield record
+    record.courier.close()
+
+
+@pytest.fixture
+def polite(server: Radicale) -> Iterator[Record]:
+    """A record whose connector keeps what third parties edited."""
+    record = open_record(server, "theirs")
+    yield record
+    record.courier.close()
+
+
+def applied(attempt: Attempt) -> Applied:
+    assert isinstance(attempt.outcome, Applied), attempt.outcome
+    return attempt.outcome
+
+
+def test_create_update_delete_and_create_again_keep_one_uid(record: Record) -> None:
+    first = applied(record.put("first"))
+    assert first.external_id == record.name
+    assert first.version
+    second = applied(record.put("second"))
+    assert second.version != first.version
+    assert record.body is not None
+    assert "SUMMARY:second" in record.body
+    applied(record.delete())
+    assert record.body is None
+    applied(record.put("third"))
+    assert record.body is not None
+    assert record.body.count(f"UID:{record.key}") == 1
+    assert record.wire.sent == ["PUT", "PUT", "DELETE", "PUT"]
+
+
+def test_delete_of_what_is_not_there_is_applied(record: Record) -> None:
+    applied(record.delete())
+    applied(record.put("x"))
+    record.server.request("DELETE", record.server.collection + record.name)
+    applied(record.delete())
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_write_in_doubt_is_looked_up_and_done_exactly_once(record: Record, *, arrives: bool) -> None:
+    for title in ("first", "second"):  # a create, then an update
+        delivery = record.deliver_nothing()
+        record.wire.lose_next_answer, record.wire.lose_next_request = arrives, not arrives
+        assert isinstance(record.send(delivery, title).outcome, Unknown)
+        before = len(record.wire.sent)
+        applied(record.send(replace(delivery, doubt=True, attempt=2), title))
+        assert record.wire.sent[before:] == (["GET"] if arrives else ["GET", "PUT"])
+        assert record.body is not None
+        assert f"SUMMARY:{title}" in record.body
+    assert len([name for name in record.server.entries() if name == record.name]) == 1
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_delete_in_doubt_ends_with_nothing_there(record: Record, *, arrives: bool) -> None:
+    applied(record.put("x"))
+    delivery = record.deliver_nothing(Operation.DELETE)
+    record.wire.lose_next_answer, record.wire.lose_next_request = arrives, not arrives
+    assert isinstance(record.send(delivery).outcome, Unknown)
+    applied(record.send(replace(delivery, doubt=True)))
+    assert record.body is None
+
+
+def test_a_straggler_never_overwrites_something_newer(record: Record) -> None:
+    """Both as a zombie that does not know of the newer write, and as a recovery in doubt."""
+    applied(record.put("first"))
+    known = record.remote
+    stale = record.deliver_nothing()
+    applied(record.put("newest"))
+    for doubt in (False, True):
+        record.remote = known
+        outcome = applied(record.send(replace(stale, doubt=doubt), "stale"))
+        assert "past this change" in outcome.answer.excerpt
+        assert record.body is not None
+        assert "SUMMARY:newest" in record.body
+
+
+def test_a_stale_delete_never_removes_something_newer(record: Record) -> None:
+    applied(record.put("first"))
+    known = record.remote
+    stale = record.deliver_nothing(Operation.DELETE)
+    applied(record.put("newest"))
+    record.remote = known
+    applied(record.send(stale))
+    assert record.body is not None
+    assert "SUMMARY:newest" in record.body
+
+
+def test_an_edit_of_a_third_party_is_overwritten_by_default(record: Record) -> None:
+    applied(record.put("first"))
+    record.edited_by_somebody("theirs")
+    applied(record.put("ours"))
+    assert record.body is not None
+    assert "SUMMARY:ours" in record.body
+    assert record.wire.sent == ["PUT", "PUT", "GET", "PUT"]
+
+
+@pytest.mark.parametrize("keep_stamp", [True, False])
+def test_an_edit_of_a_third_party_is_kept_where_configured(polite: Record, *, keep_stamp: bool) -> None:
+    applied(polite.put("first"))
+    polite.edited_by_somebody("theirs", keep_stamp=keep_stamp)
+    for attempt in (polite.put("ours"), polite.delete()):
+        assert isinstance(attempt.outcome, Rejected)
+        assert (attempt.outcome.error_class, attempt.outcome.platform) == (ErrorClass.CONFLICT, False)
+    assert polite.body is not None
+    assert "SUMMARY:theirs" in polite.body
+
+
+def test_a_write_of_ours_that_the_ledger_missed_is_no_third_party(polite: Record) -> None:
+    applied(polite.put("first"))
+    known = polite.remote
+    applied(polite.put("second"))
+    polite.remote = known
+    applied(polite.put("third"))
+    assert polite.body is not None
+    assert "SUMMARY:third" in polite.body
+
+
+def test_a_removal_by_a_third_party_is_mended_or_kept_as_configured(record: Record, polite: Record) -> None:
+    for each in (record, polite):
+        applied(each.put("first"))
+        each.server.request("DELETE", each.server.collection + each.name)
+    applied(record.put("second"))
+    assert record.body is not None
+    outcome = polite.put("second").outcome
+    assert isinstance(outcome, Rejected)
+    assert outcome.error_class is ErrorClass.CONFLICT
+    assert polite.body is None
+
+
+def test_what_the_ledger_forgot_is_found_again(record: Record) -> None:
+    applied(record.put("first"))
+    record.remote = None
+    applied(record.put("second"))
+    assert record.body is not None
+    assert "SUMMARY:second" in record.body
+
+
+def test_a_uid_that_another_entry_uses_rejects_this_record_alone(record: Record) -> None:
+    body = event(record.key, "somebody's")
+    record.server.request("PUT", record.server.collection + "other.ics", body, {"Content-Type": "text/calendar"})
+    outcome = record.put("ours").outcome
+    assert isinstance(outcome, Rejected), outcome
+    assert (outcome.error_class, outcome.platform) == (ErrorClass.CONFLICT, False)
+
+
+def test_an_entry_that_is_no_calendar_is_refused_for_this_record_alone(record: Record) -> None:
+    message = Message(Action.UPSERT, {}, b"BEGIN:VEVENT\r\nEND:VEVENT\r\n", "text/calendar")
+    outcome = deliver_now(record.courier, record.deliver_nothing(), message, None).outcome
+    assert isinstance(outcome, Rejected), outcome
+    assert not outcome.platform
+
+
+def test_wrong_credentials_stop_the_connector(server: Radicale) -> None:
+    record = open_record(server, password="wrong")
+    outcome = record.put("x").outcome
+    record.courier.close()
+    assert isinstance(outcome, Rejected)
+    assert (outcome.error_class, outcome.platform) == (ErrorClass.CREDENTIALS, True)
+
+
+def test_a_collection_that_does_not_exist_stops_the_connector(server: Radicale) -> None:
+    record = open_record(server, collection=f"{server.url}/hms/nowhere/")
+    outcome = record.put("x").outcome
+    record.courier.close()
+    assert isinstance(outcome, Rejected), outcome
+    assert (outcome.error_class, outcome.platform) == (ErrorClass.MISCONFIGURED, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "password", "expected"),
+    [("hearings/", "secret", None), ("hearings/", "wrong", "credentials"), ("nowhere/", "secret", "no such resource")],
+)
+def test_the_probe_tells_what_is_wrong(server: Radicale, path: str, password: str, expected: str | None) -> None:
+    kind = kinds()["caldav"]
+    probe = kind.probe(f"{server.url}/hms/{path}", kind.options())
+    transport = open_transport("curl", Channel(auth=Basic("hms", SecretStr(password)), allow_addresses=LOOPBACK), 1)
+    problem = probe_problem(transport, probe, 5)
+    transport.close()
+    assert problem is None if expected is None else expected in (problem or "")
+
+
+def test_every_resource_name_is_one_plain_path_segment(tmp_path: Path) -> None:
+    names = [resource_name(Delivery("c", change).record) for change in _odd_changes()]
+    assert len(set(names)) == len(names)
+    for name in names:
+        assert name.isascii()
+        assert not set(name) & set("/\\%?#&: ")
+        (tmp_path / name).touch()
+
+
+def _odd_changes() -> list[Change]:
+    keys = ["1", "a/b", "a b", "a-b", "..", "../../etc/passwd", "ä", "%2e%2e", "x" * 500, "", "a\0b", "A-B"]
+    return [Change(1, uuid4(), 1, 0, "hearing", key, Operation.READ, None, {}, datetime.now(UTC)) for key in keys]

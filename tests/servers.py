@@ -1,0 +1,128 @@
+"""Real servers for contract tests, each on a free loopback port: Radicale (CalDAV) and nginx (client certificates)."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+_START_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Radicale:
+    """A running Radicale with one user and one calendar."""
+
+    url: str
+    user: str = "hms"
+    password: str = "secret"
+
+    @property
+    def collection(self) -> str:
+        return f"{self.url}/{self.user}/hearings/"
+
+    def request(
+        self, method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> requests.Response:
+        """A request of somebody else: another client of the same server."""
+        return requests.request(
+            method, url, data=body, headers=headers, auth=(self.user, self.password), timeout=10, allow_redirects=False
+        )
+
+    def entries(self) -> dict[str, str]:
+        """Every calendar object of the collection by file name, as Radicale gives it back."""
+        body = b'<?xml version="1.0"?><propfind xmlns="DAV:"><prop><getetag/></prop></propfind>'
+        answer = self.request("PROPFIND", self.collection, body, {"Depth": "1"})
+        hrefs = [part.split("</href>")[0] for part in answer.text.split("<href>")[1:]]
+        names = [href.rpartition("/")[2] for href in hrefs if href.endswith(".ics")]
+        return {name: self.request("GET", self.collection + name).content.decode() for name in names}
+
+
+@contextmanager
+def radicale(folder: Path) -> Iterator[Radicale]:
+    """Run Radicale with its files in ``folder``."""
+    port = free_port()
+    (folder / "users").write_text("hms:secret\n")
+    config = folder / "radicale.conf"
+    config.write_text(
+        f"[server]\nhosts = 127.0.0.1:{port}\n"
+        f"[auth]\ntype = htpasswd\nhtpasswd_filename = {folder}/users\nhtpasswd_encryption = plain\n"
+        f"[storage]\nfilesystem_folder = {folder}/collections\n"
+    )
+    server = Radicale(f"http://127.0.0.1:{port}")
+    with _process([sys.executable, "-m", "radicale", "--config", str(config)], port, folder / "radicale.log"):
+        assert server.request("MKCALENDAR", server.collection).status_code == 201
+        yield server
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """PEM files for a TLS server."""
+
+    cert: Path
+    key: Path
+    client_ca: Path
+
+
+def nginx_program() -> str | None:
+    return shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+
+
+@contextmanager
+def nginx(folder: Path, tls: TlsFiles) -> Iterator[str]:
+    """Run nginx that demands a client certificate; yields its URL, which answers with the method."""
+    program = nginx_program()
+    assert program is not None
+    port = free_port()
+    config = folder / "nginx.conf"
+    temporary = "".join(
+        f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    config.write_text(
+        f"daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;\n"
+        f"events {{}}\nhttp {{ access_log off; {temporary}\n"
+        f"server {{ listen 127.0.0.1:{port} ssl; server_name localhost;\n"
+        f"ssl_certificate {tls.cert}; ssl_certificate_key {tls.key};\n"
+        f"ssl_client_certificate {tls.client_ca}; ssl_verify_client on;\n"
+        "location / { return 200 $request_method; } } }\n"
+    )
+    command = [program, "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")]
+    with _process(command, port, folder / "nginx.log"):
+        yield f"https://localhost:{port}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _process(command: list[str], port: int, log: Path) -> Iterator[None]:
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+        try:
+            _wait_for_port(process, port, log)
+            yield
+        finally:
+            process.terminate()
+
+
+def _wait_for_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    give_up = time.monotonic() + _START_SECONDS
+    while time.monotonic() < give_up:
+        assert process.poll() is None, f"the server did not start: {log.read_text()}"
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise AssertionError(f"the server does not listen: {log.read_text()}")
