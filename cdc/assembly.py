@@ -32,7 +32,11 @@ class Kit:
         ledger = LaneLedger(connection, lane, policy.guarantee, dead_blocks=policy.hold_after_reject)
         transport = open_transport(self.built.settings.transport, self.built.channel, policy.concurrency)
         courier = Courier(
-            self.built.connector, transport, deadline_seconds=policy.deadline_seconds, concurrency=policy.concurrency
+            self.built.connector,
+            transport,
+            deadline_seconds=policy.deadline_seconds,
+            concurrency=policy.concurrency,
+            secrets=self.built.channel.secrets,
         )
         return LaneWorker(ledger, courier, self.routes, policy, house)
 

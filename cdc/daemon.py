@@ -47,7 +47,7 @@ class Daemon:
         self.pulse = Pulse()
         self.metrics = Metrics(version("hms-sync"))
         self._dsn = dsn
-        self._observers = (self.metrics, *observers)
+        self._observers: tuple[Observer, ...] = (self.metrics, *observers)
         self._tide = Tide(self._read_tide)
         berth = Berth(
             dsn,
@@ -68,7 +68,7 @@ class Daemon:
 
     def start(self) -> None:
         """Checks, registers, starts. Raises HmsSyncError with the cure where something is broken."""
-        ownership.check()
+        ownership.require_own_packages()
         kits = assemble(self.config)
         self._check_database()
         self._register(kits)

@@ -44,6 +44,7 @@ class LaneWorker:
         self._stop = threading.Event()
         self._paused = False
         self._seen_id = -1
+        self._passed_id = -1
         self._next_look = 0.0
         self._due_at: float | None = None
 
@@ -133,11 +134,18 @@ class LaneWorker:
         self._next_look = 0.0
 
     def _take_page(self) -> None:
+        """Claims the next page. That nothing is there counts only when every transaction that may own an id up to
+        the tide was visible to the look as running or ended: one with the newest xid of all is neither."""
         seen_id = self._tide.last_id
         rows = self._settler.claim()
         self._look_soon()
         self._observe(Polled(self._policy.connector, self._ledger.lane.lane, rows))
-        if not self._pager.is_behind:
+        if rows or self._pager.is_behind:
+            return
+        if self._passed_id < seen_id:
+            self._ledger.pass_running_transactions()
+            self._passed_id = seen_id
+        else:
             self._seen_id = seen_id
 
     def _send(self) -> None:

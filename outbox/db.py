@@ -21,6 +21,7 @@ SETTINGS = {
     "lock_timeout": "20s",
     "idle_in_transaction_session_timeout": "60s",
     "default_transaction_isolation": "read committed",
+    "jit": "off",  # compiling one of our statements takes half a second, running it a millisecond
 }
 
 

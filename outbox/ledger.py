@@ -166,6 +166,13 @@ class LaneLedger:
 
     # ------------------------------------------------------------ looking
 
+    def pass_running_transactions(self) -> None:
+        """Draws a transaction id: snapshots taken from now on name every older transaction that still runs.
+
+        A snapshot knows nothing of the transactions at and above its xmax, and the newest one that runs is there.
+        """
+        self._one("draw_transaction_id")
+
     def look_around(self) -> tuple[bool, float | None]:
         """(paused, seconds until the next delivery is due)."""
         row = self._one("look_around")

@@ -15,9 +15,9 @@ _NAME = re.compile(r"^-- (\w+)$", re.MULTILINE)
 
 
 @cache
-def statements(file: str) -> dict[str, LiteralString]:
-    """All statements of ``outbox/sql/<file>.sql`` by name."""
-    text = (files("outbox") / "sql" / f"{file}.sql").read_text(encoding="utf-8")
+def statements(file: str, package: str = "outbox") -> dict[str, LiteralString]:
+    """All statements of ``sql/<file>.sql`` in ``package``, by name."""
+    text = (files(package) / "sql" / f"{file}.sql").read_text(encoding="utf-8")
     parts = _NAME.split(text)[1:]
     return {name: cast("LiteralString", body.strip()) for name, body in zip(parts[::2], parts[1::2], strict=True)}
 

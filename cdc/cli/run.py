@@ -26,12 +26,12 @@ def run(
     level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; SIGHUP reads the config again."""
-    from cdc import logs
-    from cdc.run import run as serve
-
     session = session_of(context)
     if session.dsn is not None:
         raise Unclear("the daemon takes its database from the config (database.dsn), not from --dsn")
+    from cdc import logs
+    from cdc.run import run as serve
+
     logs.setup(level, json=session.output.as_json or not sys.stderr.isatty())
     serve(session.config_path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -43,8 +44,8 @@ class Stage:
             "hearings": f"{self.scheduler.client.url}/",
             "calendars": f"{home}/.web/  (user {client.username}, password {client.password})",
             "metrics": f"{web.url}/metrics" if web is not None else "",
-            "database": f'psql "{self.dsn}"  (schemas hms and outbox)',
-            "config": str(self.config.file),
+            "psql": f"{self.config.file.with_name('psql')}  (schemas hms and outbox)",
+            "status": f"hms-sync -c {self.config.file} status",
         }
 
 
@@ -59,6 +60,7 @@ def set_up(directory: Path, *, say: Say, observer: Observer) -> Iterator[Stage]:
         config = load(write_config(directory, scheduler.client, calendars.client))
         with _step("outbox and sample database", say):
             prepare(dsn, config)
+        _write_psql(directory / "psql", dsn)
         daemon = Daemon(config, dsn, observers=[observer])
         with _step("daemon", say):
             stack.callback(daemon.stop)
@@ -103,6 +105,12 @@ def _wanted(config: Config) -> list[CaptureTable]:
         )
         for record_type, table in config.capture.items()
     ]
+
+
+def _write_psql(path: Path, dsn: str) -> None:
+    """A command that opens the database: its password stands neither on the screen nor in a history."""
+    path.touch(mode=0o700)
+    path.write_text(f'#!/bin/sh\nexec psql {shlex.quote(dsn)} "$@"\n', encoding="utf-8")
 
 
 @contextmanager

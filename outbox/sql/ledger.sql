@@ -275,6 +275,10 @@ WHERE c.name = %(connector)s;
 -- How far the sequence of changes has come; moves when a trigger fires, before its transaction commits.
 SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS last_id FROM outbox.change_id_seq;
 
+-- draw_transaction_id
+-- Makes xmax of all later snapshots greater than the xid of every transaction that runs now.
+SELECT pg_current_xact_id() AS xid;
+
 -- mapping_definition
 -- The routes and mappings that a page or delivery was pinned to.
 SELECT definition FROM outbox.mapping WHERE connector = %(connector)s AND version = %(version)s;

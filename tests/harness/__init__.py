@@ -1,0 +1,1 @@
+"""Workloads and checkers that several tests share."""

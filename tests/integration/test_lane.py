@@ -12,7 +12,7 @@ from cdc.house import no_point
 from cdc.policy import LanePolicy
 from outbox import db as outbox_db
 from outbox.lanes import LeaseLost
-from outbox.model import Guarantee
+from outbox.model import Delivery, Guarantee, Record
 from tests.harness import platform as p
 from tests.harness.lanes import (
     CONNECTOR,
@@ -96,26 +96,33 @@ def test_a_late_commit_below_the_position_is_found(db: outbox_db.Connection, dsn
 
 
 def test_a_transaction_newer_than_the_snapshot_is_found_too(db: outbox_db.Connection, dsn: str, taken: Take) -> None:
-    """Its xid is at or above xmax of the snapshot: remembering only the running ones loses it."""
+    """Its xid is at or above xmax of the claim's snapshot: remembering only the running ones would lose it."""
+    registered(db)
+    with outbox_db.connect(dsn, autocommit=False) as slow:
+        db.execute("SELECT nextval('outbox.change_id_seq')")
+        first = write(db, "first")
+        slow.execute(
+            """INSERT INTO outbox.change (id, key_hash, record_type, record_key, operation, after)
+               VALUES (%s, 0, 'notice', 'late', 'update', '{}')""",
+            [first - 1],
+        )
+        platform = Platform()
+        hand = taken(platform, point=lambda name: slow.commit() if name == "claim.committed" else None)
+        hand.step(6)
+    assert platform.applied == [first - 1, first]
+
+
+def test_the_newest_transaction_of_all_is_waited_for(db: outbox_db.Connection, dsn: str, taken: Take) -> None:
+    """Its xid equals xmax of the snapshot, so no list of running transactions has it, and no later id wakes the lane."""
     registered(db)
     platform = Platform()
     hand = taken(platform)
-    db.execute("SELECT nextval('outbox.change_id_seq')")
-    first = write(db, "first")
-    hand.step(2)
     with outbox_db.connect(dsn, autocommit=False) as slow:
-        slow.execute("SELECT pg_current_xact_id()")
-        row = slow.execute(
-            """INSERT INTO outbox.change (id, key_hash, record_type, record_key, operation, after)
-               VALUES (%s, 0, 'notice', 'late', 'update', '{}') RETURNING id""",
-            [first - 1],
-        ).fetchone()
-        assert row is not None
-        second = write(db, "second")
-        hand.step(2)
+        change = write(slow, "r")
+        hand.step(5)
         slow.commit()
-    hand.step(3)
-    assert platform.applied == [first - 1, first, second]
+    hand.step(5)
+    assert platform.applied == [change]
 
 
 def test_more_stragglers_than_a_page_are_spilled_in_order(db: outbox_db.Connection, dsn: str, taken: Take) -> None:
@@ -190,7 +197,7 @@ def test_behind_an_unknown_delivery_the_record_waits_in_order(db: outbox_db.Conn
     db.execute("UPDATE outbox.delivery SET due_at = clock_timestamp() WHERE state = 'unknown'")
     hand.worker._next_look = 0.0
     hand.step(30)
-    assert platform.effects == {(("notice", "r")): ids}
+    assert platform.effects == {Record("notice", "r"): ids}
     assert states(db) == {}
 
 
@@ -264,7 +271,7 @@ def test_a_slow_answer_leaves_the_page_so_that_the_lane_goes_on(db: outbox_db.Co
     hand.until(lambda: platform.applied == others)
     hand.courier.release()
     hand.until(lambda: not states(db))
-    assert platform.effects["notice", "slow"] == [slow, behind]
+    assert platform.effects[Record("notice", "slow")] == [slow, behind]
     assert unbalanced(db) == []
 
 
@@ -305,6 +312,27 @@ def test_the_heir_of_a_dead_worker_resends_with_the_same_key(db: outbox_db.Conne
     assert unbalanced(db) == []
     takeovers = db.execute("SELECT count(*) AS n FROM outbox.act WHERE kind = 'takeover'").fetchone()
     assert takeovers == {"n": 1}
+
+
+def test_the_heir_takes_up_only_what_has_no_place_yet(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    slow, bad, good = write(db, "slow"), write(db, "bad"), write(db, "good")
+    seen: list[int] = []
+
+    def behave(delivery: Delivery) -> str:
+        seen.append(delivery.change.id)
+        return p.REFUSE if delivery.change.id == bad else p.APPLY
+
+    platform = Platform(behave=behave)
+    dead = taken(platform)
+    dead.courier.slow = lambda delivery: delivery.change.id == slow
+    dead.until(lambda: len(outcomes(db)) == 2)
+    expire_leases(db)
+    heir = taken(platform)
+    heir.until(lambda: (slow, "applied") in outcomes(db))
+    assert seen == [bad, good, slow]
+    assert states(db) == {bad: "dead"}
+    assert unbalanced(db) == []
 
 
 def test_drain_settles_what_is_in_flight(db: outbox_db.Connection, taken: Take) -> None:
@@ -356,5 +384,5 @@ def test_an_older_change_never_overwrites_a_newer_one(db: outbox_db.Connection, 
         db.execute("UPDATE outbox.change SET command_id = CASE id WHEN %s THEN 9 ELSE 3 END", [inner])
         db.execute("ALTER TABLE outbox.change ENABLE TRIGGER append_only_rows")
     taken(platform).step(8)
-    assert platform.effects["notice", "r"] == [inner]
+    assert platform.effects[Record("notice", "r")] == [inner]
     assert (outer, "superseded") in outcomes(db)
