@@ -23,7 +23,7 @@ from cdc.observe import Event, Observer
 from cdc.pulse import Pulse
 from cdc.tide import Tide
 from cdc.web import Web
-from outbox import db, doctor, lanes
+from outbox import db, doctor, lanes, vitals
 from outbox.model import HmsSyncError
 from outbox.statements import statement
 
@@ -61,7 +61,7 @@ class Daemon:
         )
         self._keeper = Keeper(berth, {})
         self._housekeeping = Housekeeping(dsn, config.daemon.retention)
-        self._vitals = DatabaseCollector(lambda: db.connect(dsn, name="hms-sync metrics"))
+        self._vitals = DatabaseCollector(lambda: vitals.connect(dsn))
         self._tide_connection: db.Connection | None = None
         self._threads: list[threading.Thread] = []
         self.web: Web | None = None

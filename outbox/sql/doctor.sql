@@ -84,5 +84,5 @@ SELECT p.oid::regprocedure::text AS name,
        p.proacl IS NULL OR EXISTS (SELECT FROM pg_catalog.aclexplode(p.proacl) a WHERE a.grantee = 0) AS open_to_public
 FROM pg_catalog.pg_proc p
 WHERE p.pronamespace = 'outbox'::regnamespace
-  AND (p.proowner = 'outbox_capture'::regrole OR p.proname LIKE 'capture%')
+  AND (p.proowner = 'outbox_capture'::regrole OR pg_catalog.obj_description(p.oid, 'pg_proc') LIKE 'capture %')
 ORDER BY 1;

@@ -33,15 +33,31 @@ WITH token AS (
     ORDER BY c.id
     LIMIT %(page_size)s
 ), stragglers AS MATERIALIZED (
-    SELECT c.id
-    FROM outbox.change c, token t
-    WHERE c.id <= %(position)s
-      AND (c.xid >= pg_snapshot_xmax(t.seen) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(t.seen))))
-      AND NOT pg_visible_in_snapshot(c.xid, t.seen)
-      AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
-      AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
-    ORDER BY c.id
-    LIMIT %(page_size)s + 1
+    -- Two index scans, because an OR would walk the whole log behind the position.
+    (
+        SELECT c.id
+        FROM outbox.change c
+        WHERE c.xid >= pg_snapshot_xmax(%(seen)s::pg_snapshot) AND c.id <= %(position)s
+          AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+          AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
+        ORDER BY c.xid, c.id
+        LIMIT %(page_size)s + 1
+    )
+    UNION ALL
+    (
+        SELECT late.id
+        FROM pg_snapshot_xip(%(seen)s::pg_snapshot) AS then_open (xid)
+        CROSS JOIN LATERAL (
+            SELECT c.id
+            FROM outbox.change c
+            WHERE c.xid = then_open.xid AND c.id <= %(position)s
+              AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+              AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
+            ORDER BY c.xid, c.id
+            LIMIT %(page_size)s + 1
+        ) late
+        LIMIT %(page_size)s + 1
+    )
 ), head AS (
     SELECT t.snapshot,
            CASE WHEN (SELECT count(*) FROM news) = %(page_size)s THEN (SELECT max(id) FROM news) ELSE s.upto END AS claim_to,
@@ -69,6 +85,36 @@ ORDER BY c.id;
 
 -- read_claim
 -- What is left of an open claim after a take-over: its rows, minus those settled, minus those in delivery.
+WITH claimed AS MATERIALIZED (
+    (
+        SELECT c.id
+        FROM outbox.change c
+        WHERE c.id > %(position)s AND c.id <= %(claim_to)s
+          AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+          AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
+    )
+    UNION ALL
+    (
+        SELECT c.id
+        FROM outbox.change c
+        WHERE c.xid >= pg_snapshot_xmax(%(seen)s::pg_snapshot) AND c.id <= %(position)s
+          AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+          AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
+    )
+    UNION ALL
+    (
+        SELECT late.id
+        FROM pg_snapshot_xip(%(seen)s::pg_snapshot) AS then_open (xid)
+        CROSS JOIN LATERAL (
+            SELECT c.id
+            FROM outbox.change c
+            WHERE c.xid = then_open.xid AND c.id <= %(position)s
+              AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+              AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
+            OFFSET 0
+        ) late
+    )
+)
 SELECT false AS straggler,
        c.id, c.event_id, c.xid::text::bigint AS xid, c.command_id, c.record_type, c.record_key, c.operation,
        c.before, c.after, c.captured_at, c.actor, c.context, c.connector, c.schema_version,
@@ -79,21 +125,11 @@ SELECT false AS straggler,
        ) AS blocked,
        r.external_id, r.version, r.absent, r.change_id AS remote_change_id, r.xid::text::bigint AS remote_xid,
        r.command_id AS remote_command_id, r.content_hash
-FROM outbox.change c
+FROM claimed k
+JOIN outbox.change c ON c.id = k.id
 LEFT JOIN outbox.remote_object r
        ON r.connector = %(connector)s AND r.record_type = c.record_type AND r.record_key = c.record_key
-WHERE (
-        (c.id > %(position)s AND c.id <= %(claim_to)s)
-        OR (
-            c.id <= %(position)s
-            AND (c.xid >= pg_snapshot_xmax(%(seen)s::pg_snapshot)
-                 OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(seen)s::pg_snapshot))))
-            AND NOT pg_visible_in_snapshot(c.xid, %(seen)s::pg_snapshot)
-        )
-    )
-  AND pg_visible_in_snapshot(c.xid, %(claim_seen)s::pg_snapshot)
-  AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
-  AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
+WHERE pg_visible_in_snapshot(c.xid, %(claim_seen)s::pg_snapshot)
   AND NOT EXISTS (
         SELECT FROM outbox.audit a
         WHERE a.connector = %(connector)s AND a.change_id = c.id AND a.generation = 0
@@ -109,20 +145,36 @@ VALUES (%(connector)s, %(lane)s, %(page_no)s, %(epoch)s, %(position)s, %(seen)s:
 
 -- spill_stragglers
 -- More stragglers than a page holds: all of them become deliveries, the first of each record due at once.
-WITH late AS (
+WITH late_ids AS MATERIALIZED (
+    (
+        SELECT c.id
+        FROM outbox.change c
+        WHERE c.xid >= pg_snapshot_xmax(%(seen)s::pg_snapshot) AND c.id <= %(position)s
+          AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+          AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
+    )
+    UNION ALL
+    (
+        SELECT late.id
+        FROM pg_snapshot_xip(%(seen)s::pg_snapshot) AS then_open (xid)
+        CROSS JOIN LATERAL (
+            SELECT c.id
+            FROM outbox.change c
+            WHERE c.xid = then_open.xid AND c.id <= %(position)s
+              AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+              AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
+            OFFSET 0
+        ) late
+    )
+), late AS (
     SELECT c.*, row_number() OVER (PARTITION BY c.record_type, c.record_key ORDER BY c.id) AS nth,
            EXISTS (
                SELECT FROM outbox.delivery d
                WHERE d.connector = %(connector)s AND d.record_type = c.record_type AND d.record_key = c.record_key
                  AND (d.state <> 'dead' OR %(dead_blocks)s)
            ) AS blocked
-    FROM outbox.change c
-    WHERE c.id <= %(position)s
-      AND (c.xid >= pg_snapshot_xmax(%(seen)s::pg_snapshot)
-           OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(seen)s::pg_snapshot))))
-      AND NOT pg_visible_in_snapshot(c.xid, %(seen)s::pg_snapshot)
-      AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
-      AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
+    FROM late_ids l
+    JOIN outbox.change c ON c.id = l.id
 ), spilled AS (
     INSERT INTO outbox.delivery (connector, change_id, lane, state, due_at, event_id, operation, record_type, record_key,
                                  mapping_version, guarantee)

@@ -83,6 +83,7 @@ def test_a_server_of_the_named_authority_is_trusted_and_its_connection_reused(ki
         assert receiver.connections == 1
 
 
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")  # as an error it would hide a hole
 @pytest.mark.parametrize("case", ["public authorities", "another authority", "wrong host", "expired"])
 def test_a_server_that_cannot_prove_itself_gets_nothing(
     kind: str, pki: Pki, case: str, monkeypatch: pytest.MonkeyPatch

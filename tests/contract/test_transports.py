@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -440,6 +441,25 @@ def test_no_second_copy_travels_over_another_idle_connection(open_: Open) -> Non
         result = failed(send(transport, receiver.url))
         assert (result.error_class, result.sent) == (ErrorClass.NO_ANSWER, True)
         assert (len(receiver.requests), receiver.connections) == (3, 2)
+
+
+def test_no_descriptor_stays_open_behind_a_closed_connection(open_: Open) -> None:
+    closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    with hostile(answers_then_closes(closing)) as receiver:
+        transport = open_(concurrency=1)
+        send(transport, receiver.url)
+        before = _inodes_of_sockets()
+        for _ in range(20):
+            send(transport, receiver.url)
+        receiver.wait_for(lambda _: len(_inodes_of_sockets() - before) < 10)
+
+
+def _inodes_of_sockets() -> set[str]:
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.add(str(entry.readlink()))
+    return {name for name in found if name.startswith("socket:")}
 
 
 def test_a_refused_connection_was_not_sent(open_: Open) -> None:

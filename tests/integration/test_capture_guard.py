@@ -69,9 +69,7 @@ def test_a_forged_trigger_of_the_application_is_refused(application: Connection)
             "CREATE TRIGGER forge AFTER INSERT ON forged FOR EACH ROW EXECUTE FUNCTION outbox.capture_row()"
         )
     with pytest.raises(errors.InsufficientPrivilege):
-        application.execute(
-            "CREATE TRIGGER forge BEFORE TRUNCATE ON forged EXECUTE FUNCTION outbox.capture_truncate()"
-        )
+        application.execute("CREATE TRIGGER forge BEFORE TRUNCATE ON forged EXECUTE FUNCTION outbox.capture_truncate()")
 
 
 def test_a_trigger_on_a_table_that_is_not_registered_writes_nothing_and_harms_nothing(db: Connection) -> None:

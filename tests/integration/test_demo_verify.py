@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid5
@@ -65,6 +66,7 @@ def scene() -> Iterator[Scene]:
     ):
         assert await_settled(connection, lambda: None) is None
         yield Scene(stage, connection)
+    shutil.rmtree(folder)
 
 
 def test_an_untouched_scene_is_exactly_as_it_should_be(scene: Scene) -> None:

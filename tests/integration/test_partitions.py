@@ -225,7 +225,6 @@ def test_a_bounded_scan_reads_one_partition(db: Connection) -> None:
     assert [scan["Relation Name"] for scan in scans(plan)] == ["change_p200"]
 
 
-@pytest.mark.xfail(strict=True, reason="read_page looks for stragglers through the whole log: ledger.sql")
 def test_the_claims_scan_leaves_passed_partitions_alone(db: Connection) -> None:
     """What lies behind the position is looked at through the index of transaction ids only, and yields nothing."""
     ensure_partitions(db, ahead=3, size=BIG)

@@ -61,9 +61,7 @@ def test_missing_and_extra_objects_are_found() -> None:
     assert faults(compare("p", {"a": {}, "b": {}}, {"b": {}, "c": {}})) == [(Fault.MISSING, "a"), (Fault.EXTRA, "c")]
 
 
-@pytest.mark.parametrize(
-    "does", [{"x": 2}, {"x": "1"}, {"x": True}, {"x": None}, {}, {"x": 1, "y": None}], ids=str
-)
+@pytest.mark.parametrize("does", [{"x": 2}, {"x": "1"}, {"x": True}, {"x": None}, {}, {"x": 1, "y": None}], ids=str)
 def test_any_difference_of_a_field_is_found(does: dict[str, Any]) -> None:
     assert faults(compare("p", {"a": {"x": 1}}, {"a": does})) == [(Fault.WRONG, "a")]
 
