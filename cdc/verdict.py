@@ -22,6 +22,10 @@ from outbox.model import (
 )
 
 
+UNSENT = frozenset({ErrorClass.NETWORK, ErrorClass.CREDENTIALS, ErrorClass.MISCONFIGURED})
+"""Classes of attempts that reached no record: the doubt is an older one, and no attempt is used up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The next state of a delivery that was not applied.
@@ -92,12 +96,13 @@ def _after_silence(
     """Perhaps applied: the guarantee says whether we may go on by ourselves, and when."""
     delay = max(policy.retry.delay_seconds(delivery.attempt, jitter), outcome.retry_after_seconds or 0.0)
     due_in = doubt_due_in(policy, delay)
+    used = delivery.attempt - 1 if outcome.error_class in UNSENT else delivery.attempt
     if due_in is None or _window_is_over(delivery, policy, now, due_in):
-        return _verdict(outcome, DeliveryState.UNKNOWN, delivery.attempt, trouble=True)
-    if delivery.attempt >= policy.retry.attempts:
+        return _verdict(outcome, DeliveryState.UNKNOWN, used, trouble=True)
+    if used >= policy.retry.attempts:
         state = DeliveryState.UNKNOWN if policy.guarantee.needs_intent else DeliveryState.DEAD
-        return _verdict(outcome, state, delivery.attempt, trouble=True)
-    return _verdict(outcome, DeliveryState.UNKNOWN, delivery.attempt, due_in=due_in, trouble=True)
+        return _verdict(outcome, state, used, trouble=True)
+    return _verdict(outcome, DeliveryState.UNKNOWN, used, due_in=due_in, trouble=True)
 
 
 def doubt_due_in(policy: LanePolicy, delay: float) -> float | None:

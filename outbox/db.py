@@ -42,6 +42,11 @@ def connect(dsn: str, *, name: str = "hms-sync", autocommit: bool = True) -> Con
         )
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(f"the database does not answer: {str(error).strip()}; check database.dsn") from error
+    except psycopg.ProgrammingError:
+        # Its message repeats the string, password and all.
+        raise DatabaseUnavailable(
+            "database.dsn is no connection string; write postgresql://user:password@host:5432/database"
+        ) from None
     set_json_loads(_loads, connection)
     set_json_dumps(_dumps, connection)
     return connection

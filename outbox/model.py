@@ -243,9 +243,9 @@ class RemoteObject:
         Ids order the changes of a record, except inside one transaction, where the command id does
         (a trigger of the application may record an inner update before the outer one).
         """
-        if change.operation.removes or change.xid != self.xid:
-            return self.change_id > change.id
-        return (self.command_id, self.change_id) > (change.command_id, change.id)
+        if change.xid == self.xid:
+            return (self.command_id, self.change_id) > (change.command_id, change.id)
+        return self.change_id > change.id
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,7 +190,7 @@ SELECT (SELECT count(*) FROM spilled) AS spilled, pg_current_snapshot()::text AS
 -- Deliveries that are due, as heads of their records, marked in_flight under a fence of their own.
 WITH due AS (
     UPDATE outbox.delivery d
-    SET state = 'in_flight', doubt = (d.state = 'unknown'), attempts = d.attempts + 1, due_at = NULL,
+    SET state = 'in_flight', doubt = d.doubt OR d.state = 'unknown', attempts = d.attempts + 1, due_at = NULL,
         fence = nextval('outbox.fence_seq')
     WHERE d.connector = %(connector)s
       AND d.change_id = ANY (ARRAY(

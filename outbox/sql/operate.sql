@@ -123,15 +123,19 @@ ORDER BY c.id
 RETURNING state, record_type, record_key;
 
 -- hold_later
--- Waiting deliveries of these records step back behind an earlier open one that has just entered.
+-- Waiting deliveries of these records step back behind an earlier open one that has just entered. (Record by
+-- record through the window, so that no plan walks all waiting deliveries of the connector.)
 UPDATE outbox.delivery w
 SET state = 'held'
-FROM (SELECT DISTINCT * FROM unnest(%(record_type)s::text[], %(record_key)s::text[]) AS u (record_type, record_key)) r
-WHERE w.connector = %(connector)s AND w.record_type = r.record_type AND w.record_key = r.record_key AND w.state = 'waiting'
-  AND EXISTS (
-      SELECT FROM outbox.delivery e
-      WHERE e.connector = w.connector AND e.record_type = w.record_type AND e.record_key = w.record_key
-        AND e.change_id < w.change_id AND e.state <> 'dead');
+WHERE w.connector = %(connector)s AND w.change_id = ANY (ARRAY(
+    SELECT o.change_id
+    FROM unnest(%(record_type)s::text[], %(record_key)s::text[]) AS r (record_type, record_key)
+    CROSS JOIN LATERAL (
+        SELECT d.change_id, d.state, min(d.change_id) FILTER (WHERE d.state <> 'dead') OVER () AS first
+        FROM outbox.delivery d
+        WHERE d.connector = %(connector)s AND d.record_type = r.record_type AND d.record_key = r.record_key
+    ) o
+    WHERE o.state = 'waiting' AND o.change_id > o.first));
 
 -- delivery
 -- One open delivery.

@@ -46,11 +46,9 @@ class Estate:
     platforms: Platforms
 
     def daemon(self, point: str = "none", nth: int = 0) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.process", str(self.config), point, str(nth)],
-            stdout=subprocess.DEVNULL,
-            stderr=(self.config.parent / "daemon.log").open("ab"),
-        )
+        command = [sys.executable, "-m", "tests.crash.process", str(self.config), point, str(nth)]
+        with (self.config.parent / "daemon.log").open("ab") as log:
+            return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
 
     @property
     def log(self) -> str:
@@ -69,7 +67,7 @@ def estate(dsn: str, tmp_path: Path) -> Iterator[Estate]:
         config = write_config(tmp_path, scheduler.client, calendars.client)
         text = config.read_text().replace("  directory: database", f'  dsn: "{dsn}"')
         config.write_text(text + f"\ndaemon:\n  lease: {LEASE}s\n")
-        config.write_text(config.read_text().replace("    kind: ", "    deadline: 2s\n    kind: "))
+        config.write_text(config.read_text().replace("\n    kind: ", "\n    deadline: 2s\n    kind: "))
         prepare(dsn, load(config))
         yield Estate(dsn, config, Platforms(scheduler.client, calendars.client, calendars.server.log))
 

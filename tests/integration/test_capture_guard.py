@@ -62,7 +62,8 @@ def test_the_application_can_neither_read_the_log_nor_switch_capture_off(
         application.execute(statement.encode())
 
 
-def test_a_forged_trigger_of_the_application_is_refused(application: Connection) -> None:
+def test_a_forged_trigger_of_the_application_is_refused(db: Connection, application: Connection) -> None:
+    db.execute("GRANT USAGE ON SCHEMA outbox TO PUBLIC")
     application.execute("CREATE TEMP TABLE forged (id integer)")
     with pytest.raises(errors.InsufficientPrivilege):
         application.execute(

@@ -297,7 +297,8 @@ def test_generated_columns_domains_enums_arrays_and_ranges_are_captured(db: Conn
     captured(
         db,
         "id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a integer,"
-        " twice integer GENERATED ALWAYS AS (a * 2) STORED, mood public.mood, code public.code, tags text[], during tstzrange, j jsonb, u uuid",
+        " twice integer GENERATED ALWAYS AS (a * 2) STORED, mood public.mood, code public.code,"
+        " tags text[], during tstzrange, j jsonb, u uuid",
     )
     db.execute(
         "INSERT INTO public.t (a, mood, code, tags, during, j) VALUES (2, 'calm', 'AB', ARRAY['x', NULL],"
