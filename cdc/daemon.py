@@ -98,6 +98,8 @@ class Daemon:
         self._join("tide", DRAIN_MARGIN_SECONDS)
         self._join("housekeeping", DRAIN_MARGIN_SECONDS)
         self._vitals.close()
+        if self._tide_connection is not None:
+            self._tide_connection.close()
         if self.web is not None:
             self.web.stop()
         _LOG.info("stopped", extra=fields(worker=str(self.identity)))
