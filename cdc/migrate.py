@@ -85,7 +85,7 @@ def _run(dsn: str, change: Callable[[Config, str], None], revision: str, wait_se
         connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {VERSION_SCHEMA}")
         connection.commit()
         config = _config()
-        config.attributes.update(connection=connection, on_version_apply=note)
+        config.attributes.update(connection=connection, on_version_apply=note, version_table_schema=VERSION_SCHEMA)
         change(config, revision)
     return steps
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from alembic import context
 
-from cdc.migrate import VERSION_SCHEMA
-
 context.configure(
     connection=context.config.attributes["connection"],
-    version_table_schema=VERSION_SCHEMA,
+    version_table_schema=context.config.attributes["version_table_schema"],
     transaction_per_migration=True,
     on_version_apply=context.config.attributes["on_version_apply"],
 )

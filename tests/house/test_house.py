@@ -78,7 +78,7 @@ FORBIDDEN = [
         r"(?<![\w.])/ro" + r"ot/(?!\.)",
         r"/tm" + r"p/(?:brief|pg15|bash)",
         r"/ho" + r"me/[a-z]+/",
-        r"file" + r"s\.pythonhosted\.org",
+        r"files\.python" + r"hosted\.org",
         r"pyp" + r"i\.org/simple",
         r"--(?:extra-)?index-" + r"url\b|--trusted-" + r"host\b",
         r"://[^/\s]*(?:artifact" + r"ory|nex" + r"us)\b",

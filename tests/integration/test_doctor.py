@@ -193,3 +193,10 @@ def test_a_standby_is_refused() -> None:
     }  # fmt: skip
     findings = doctor.examine(doctor.Facts(database, [], [], [], []))
     assert [finding.condition for finding in findings if finding.level == "broken"] == ["primary"]
+
+
+@pytest.mark.usefixtures("table")
+@pytest.mark.parametrize("role", ["outbox_daemon", "outbox_auditor"])
+def test_the_daemon_and_the_auditor_may_ask_the_doctor(db: Connection, role: str) -> None:
+    db.execute(f"SET ROLE {role}".encode())
+    assert named(db) == {}
