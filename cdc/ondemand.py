@@ -56,9 +56,7 @@ def _await(dsn: str, connection: db.Connection, kit: Kit, change_id: int, until:
     worker = Worker(connection, uuid4(), connectors=[connector], lease_seconds=kit.policy.lease_seconds)
     while (result := _verdict(ondemand.progress(connection, connector, change_id))) is None:
         if time.monotonic() >= until:
-            return Result(
-                delivered=False, reason="not delivered yet: earlier work is ahead of it", open=True
-            )
+            return Result(delivered=False, reason="not delivered yet: earlier work is ahead of it", open=True)
         leased_at = boottime()
         lane = worker.acquire([connector], lane=lane_no)
         if lane is None:

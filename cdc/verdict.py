@@ -21,7 +21,6 @@ from outbox.model import (
     Unknown,
 )
 
-
 UNSENT = frozenset({ErrorClass.NETWORK, ErrorClass.CREDENTIALS, ErrorClass.MISCONFIGURED})
 """Classes of attempts that reached no record: the doubt is an older one, and no attempt is used up."""
 

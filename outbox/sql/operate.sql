@@ -67,9 +67,8 @@ SELECT s.change_id, c.record_type, c.record_key,
        coalesce(d.state, l.outcome) AS state, coalesce(d.generation, l.generation) AS generation, d.state IS NOT NULL AS open,
        CASE
            WHEN c.id IS NULL THEN 'missing'
-           WHEN r.change_id > c.id AND (c.operation IN ('delete', 'truncate') OR c.xid <> r.xid) THEN 'superseded'
-           WHEN c.xid = r.xid AND c.operation NOT IN ('delete', 'truncate')
-                AND (r.command_id, r.change_id) > (c.command_id, c.id) THEN 'superseded'
+           WHEN c.xid <> r.xid AND r.change_id > c.id THEN 'superseded'
+           WHEN c.xid = r.xid AND (r.command_id, r.change_id) > (c.command_id, c.id) THEN 'superseded'
            WHEN EXISTS (
                SELECT FROM outbox.audit a
                WHERE a.record_type = c.record_type AND a.record_key = c.record_key AND a.connector = k.name
