@@ -26,8 +26,9 @@ class Backlog:
         return bool(self._ready)
 
     @property
-    def under_way(self) -> frozenset[Record]:
-        return frozenset(self._under_way)
+    def busy(self) -> frozenset[Record]:
+        """Records nothing may overtake: one of theirs is under way, or next in line after it was perhaps sent."""
+        return frozenset(self._under_way).union(name for name, rows in self._queues.items() if rows[0].delivery.doubt)
 
     def load(self, rows: Iterable[Row]) -> None:
         """Rows of a page, each record's in its order."""

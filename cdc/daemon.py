@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from uuid import uuid4
@@ -91,12 +92,11 @@ class Daemon:
 
     def stop(self) -> None:
         """Lets what is in flight come home, gives the lanes back, ends the threads."""
-        self._keeper.stop()
-        self._join("keeper", self._drain_seconds)
-        self._tide.stop()
-        self._housekeeping.stop()
-        self._join("tide", DRAIN_MARGIN_SECONDS)
-        self._join("housekeeping", DRAIN_MARGIN_SECONDS)
+        until = time.monotonic() + self._drain_seconds
+        for part in (self._keeper, self._tide, self._housekeeping):
+            part.stop()
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
         self._vitals.close()
         if self._tide_connection is not None:
             self._tide_connection.close()
@@ -118,7 +118,8 @@ class Daemon:
             )
 
     def _register(self, kits: dict[str, Kit]) -> None:
-        with db.connect(self._dsn, name="hms-sync register") as connection:
+        """All or none: a config that the outbox refuses in part must leave no trace."""
+        with db.connect(self._dsn, name="hms-sync register") as connection, connection.transaction():
             for registration in registrations(kits):
                 lanes.register(connection, registration, actor=ACTOR)
 
@@ -132,11 +133,6 @@ class Daemon:
         thread = threading.Thread(target=loop, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
-
-    def _join(self, name: str, timeout_seconds: float) -> None:
-        for thread in self._threads:
-            if thread.name == name:
-                thread.join(timeout_seconds)
 
     @property
     def _drain_seconds(self) -> float:

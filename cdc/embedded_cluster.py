@@ -171,7 +171,14 @@ def _initdb(cluster: Cluster, programs: Programs, making: Path, *, durable: bool
     ]
     command += ["--auth=scram-sha-256", "-E", "UTF8", *locale, *([] if durable else ["--no-sync"])]
     done = subprocess.run(
-        command, capture_output=True, text=True, cwd="/", env=ENVIRONMENT, check=False, **cluster.account.child_options
+        command,
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env=ENVIRONMENT,
+        check=False,
+        start_new_session=True,  # Ctrl-C is for us: we decide whether it goes on
+        **cluster.account.child_options,
     )
     if done.returncode != 0:
         raise HmsSyncError(

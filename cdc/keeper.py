@@ -70,7 +70,7 @@ class LaneThread(threading.Thread):
             self.failed = True
             self._berth.observe(LeaseLost(self.lane.connector, self.lane.lane))
             _LOG.warning("lease lost", extra=self._fields())
-        except psycopg.Error as error:
+        except (db.DatabaseUnavailable, psycopg.Error) as error:
             self.failed = True
             _LOG.warning("the database failed a lane", extra=self._fields(reason=str(error).strip()))
         except Exception:  # noqa: BLE001  one lane's defect must not end the others
@@ -192,6 +192,7 @@ class Keeper:
         if kits is not None:
             self.drain(self._longest_deadline + DRAIN_MARGIN_SECONDS)
             self.kits = kits
+            _LOG.info("the new config is in force", extra=fields(connectors=len(kits)))
 
     def _worker(self, connection: db.Connection) -> Worker:
         return Worker(

@@ -21,6 +21,7 @@ from cdc.settler import Settler
 from cdc.tide import IDLE_SECONDS
 from connectors.courier import Courier
 from outbox.claims import Unsettled
+from outbox.lanes import LeaseLost
 from outbox.ledger import LaneLedger
 from outbox.model import Delivery, DeliveryState
 
@@ -97,7 +98,7 @@ class LaneWorker:
             self._keep_lease()
             self._collect()
             if self._settler.is_due or not self._sender.in_flight:
-                self._settle()
+                self._settler.settle(turning=False)
         self._give_back(row.delivery for row in self._sender.backlog.clear() if row.delivery.fence is not None)
 
     # ------------------------------------------------------------ the steps
@@ -107,6 +108,12 @@ class LaneWorker:
             asked_at = boottime()
             self._ledger.extend(self._policy.lease_seconds)
             self._lease.renewed(asked_at)
+
+    def _prove_lease(self) -> None:
+        """What came before a send may have taken long: mapping, fetching, the commit of an intent, a machine asleep."""
+        self._keep_lease()
+        if self._lease.left() < self._policy.send_needs_seconds:
+            raise LeaseLost(self._ledger.lane)
 
     def _look_around(self) -> None:
         now = time.monotonic()
@@ -121,17 +128,18 @@ class LaneWorker:
             return
         if self._due_at is not None and time.monotonic() >= self._due_at:
             self._take_due()
-        if not self._pager.is_open and self._something_may_be_new:
+        if not self._pager.is_open and self._something_may_be_new():
             self._take_page()
 
     def _take_due(self) -> None:
         with self._ledger.transaction():
-            rows = self._ledger.claim_due(self._sender.backlog.under_way, self._sender.room)
+            rows = self._ledger.claim_due(self._sender.backlog.busy, self._sender.room)
         self._point("due.committed")
         for row in rows:
             self._sender.backlog.add_due(row)
         self._due_at = None
-        self._next_look = 0.0
+        if rows:
+            self._next_look = 0.0
 
     def _take_page(self) -> None:
         """Claims the next page. That nothing is there counts only when every transaction that may own an id up to
@@ -140,7 +148,7 @@ class LaneWorker:
         rows = self._settler.claim()
         self._look_soon()
         self._observe(Polled(self._policy.connector, self._ledger.lane.lane, rows))
-        if rows or self._pager.is_behind:
+        if self._pager.is_behind:
             return
         if self._passed_id < seen_id:
             self._ledger.pass_running_transactions()
@@ -152,7 +160,8 @@ class LaneWorker:
         if self._may_send:
             flights, ended = self._sender.prepare()
             self._settler.add(ended)
-            self._sender.start(self._settler.write_intents(flights))
+            intended = self._settler.write_intents(flights)
+            self._sender.start(intended, self._prove_lease)
 
     def _collect(self) -> None:
         if self._sender.in_flight:
@@ -186,9 +195,8 @@ class LaneWorker:
         """No send may outlive the lease, none leaves a paused connector."""
         return not self._paused and self._lease.left() >= self._policy.send_needs_seconds
 
-    @property
     def _something_may_be_new(self) -> bool:
-        return self._tide.last_id > self._seen_id or self._pager.others_open or self._pager.is_behind
+        return self._tide.last_id > self._seen_id or self._pager.is_behind or self._pager.has_late_rows
 
     @property
     def _page_waits_for_few(self) -> bool:

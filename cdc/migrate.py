@@ -141,6 +141,11 @@ def _explanation(error: DBAPIError | CommandError | RevisionError) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else error
     said = str(cause).strip().splitlines()[0]
     match cause:
+        case psycopg.errors.InsufficientPrivilege() if "alembic_version" in said or VERSION_SCHEMA in said:
+            return (
+                f"the database role is no member of the roles of the outbox ({said}); GRANT it outbox_daemon to run "
+                "the daemon, outbox_operator to act, outbox_auditor to read; migrate as a superuser"
+            )
         case psycopg.errors.InsufficientPrivilege():
             return (
                 f"the database role has too few rights to migrate: {said}; run hms-sync migrate once as a superuser, "

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from uuid import uuid4
+
+import psycopg
 
 from cdc.assembly import Kit
 from cdc.house import House
@@ -14,7 +16,7 @@ from cdc.lane import LaneWorker
 from cdc.lease import boottime
 from cdc.tide import Tide
 from outbox import db, lanes, ondemand
-from outbox.lanes import LaneId, Worker
+from outbox.lanes import LaneId, LeaseLost, Worker
 from outbox.model import AuditOutcome, DeliveryState, Json
 from outbox.ondemand import Progress
 
@@ -47,7 +49,11 @@ def deliver_now(dsn: str, kit: Kit, request: Request, *, timeout_seconds: float)
         ondemand.check_deliverable(connection, request.connector, request.record_type)
         key = ondemand.key_parts(connection, request.record_type, request.record_id)
         change_id = ondemand.request_read(connection, request.connector, request.record_type, key, actor=request.actor)
-        return _await(dsn, connection, kit, change_id, time.monotonic() + timeout_seconds)
+        try:
+            return _await(dsn, connection, kit, change_id, time.monotonic() + timeout_seconds)
+        except (psycopg.Error, db.DatabaseUnavailable) as error:
+            said = db.explained(error) if isinstance(error, psycopg.Error) else str(error)
+            return Result(delivered=False, reason=said, open=True)
 
 
 def _await(dsn: str, connection: db.Connection, kit: Kit, change_id: int, until: float) -> Result:
@@ -62,7 +68,7 @@ def _await(dsn: str, connection: db.Connection, kit: Kit, change_id: int, until:
         if lane is None:
             time.sleep(POLL_SECONDS)
             continue
-        with _driver(dsn, kit, worker, lane, leased_at, change_id) as driver:
+        with suppress(LeaseLost), _driver(dsn, kit, worker, lane, leased_at, change_id) as driver:
             _drive(driver, connection, connector, change_id, until)
     return result
 
@@ -84,7 +90,8 @@ def _driver(dsn: str, kit: Kit, worker: Worker, lane: LaneId, leased_at: float, 
             yield driver
         finally:
             driver.abandon()
-            worker.release(lane)
+        # After a failure the lease runs out by itself: a request that was cut may still reach the platform.
+        worker.release(lane)
 
 
 def _verdict(progress: Progress) -> Result | None:

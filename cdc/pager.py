@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cdc.ended import held
@@ -44,6 +44,7 @@ class Pager:
         self._opened_at = 0.0
         self.others_open = False
         self.is_behind = False
+        """True when the latest read found rows, or stopped at its limit: there may be more."""
 
     def __repr__(self) -> str:
         return f"<Pager page {self._page_no} from {self._token.position}, {self._open} rows open>"
@@ -59,6 +60,11 @@ class Pager:
         return self._open
 
     @property
+    def has_late_rows(self) -> bool:
+        """True when rows may have appeared below ids that are known already; asks the database in one tiny query."""
+        return self.others_open and self._ledger.has_ended(self._token)
+
+    @property
     def age_seconds(self) -> float:
         return time.monotonic() - self._opened_at
 
@@ -67,6 +73,7 @@ class Pager:
         with self._ledger.transaction():
             state = self._ledger.state()
             self._ledger.recover_in_flight(doubt_due_in(self._policy, 0.0))
+            self._ledger.promote_heads()
             rows = []
             if state.claim is not None:
                 rows = self._ledger.read_claim(state.claim, record_types_of(state.claim.mapping_version))
@@ -125,7 +132,7 @@ class Pager:
 
     def _note(self, read: PageRead, start: Token) -> None:
         self.others_open = read.others_open
-        self.is_behind = read.end.position - start.position >= SCAN_LIMIT
+        self.is_behind = bool(read.rows) or read.end.position - start.position >= SCAN_LIMIT
 
     def _read(self, token: Token) -> PageRead:
         return self._ledger.read_page(
@@ -136,13 +143,15 @@ class Pager:
         )
 
     def _resume(self, claim: Claim | None, rows: list[Row]) -> list[Row]:
-        doubt = not self._policy.guarantee.needs_intent
         self._claim, self._open, self._opened_at = claim, len(rows), time.monotonic()
         if claim is not None and not rows:
             with self._ledger.transaction():
                 turn = self.turn()
             return self.turned(turn)
-        return _in_order([replace(row, delivery=replace(row.delivery, doubt=doubt)) for row in rows])
+        rows = _in_order(rows)
+        if claim is None or self._policy.guarantee.needs_intent:
+            return rows
+        return [_perhaps_sent(row, claim) if first else row for row, first in _with_firsts(rows)]
 
     def _hold(self, rows: Iterable[Row]) -> None:
         self._ledger.enter([held(row) for row in rows])
@@ -152,6 +161,18 @@ class Pager:
             self._ledger.end_page(self._page_no + 1, self._token)
         self._page_no += 1
         self._kept = self._token
+
+
+def _perhaps_sent(row: Row, claim: Claim) -> Row:
+    return replace(row, delivery=replace(row.delivery, doubt=True, first_failed_at=claim.claimed_at))
+
+
+def _with_firsts(rows: Iterable[Row]) -> Iterator[tuple[Row, bool]]:
+    """Each row, and whether it is the first of its record: only that one can have been sent."""
+    known = set()
+    for row in rows:
+        yield row, row.delivery.record not in known
+        known.add(row.delivery.record)
 
 
 def _in_order(rows: Sequence[Row]) -> list[Row]:

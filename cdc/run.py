@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import queue
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -45,7 +44,7 @@ def _obey(signals: queue.SimpleQueue[int], daemon: Daemon, path: Path) -> None:
         _reload(daemon, path)
     # A second signal must still be able to end a drain that takes too long.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _received, _frame: sys.exit(1))
+        signal.signal(number, signal.default_int_handler)
 
 
 def _reload(daemon: Daemon, path: Path) -> None:

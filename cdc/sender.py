@@ -16,7 +16,7 @@ from cdc.observe import AttemptEnded
 from cdc.oversized import with_current_values
 from cdc.policy import LanePolicy
 from cdc.routing import Routes
-from cdc.verdict import judge, troubles_platform
+from cdc.verdict import judge, troubles_platform, window_is_over
 from connectors.courier import Attempt, Courier
 from outbox.claims import Row
 from outbox.ledger import LaneLedger
@@ -33,6 +33,10 @@ from outbox.model import (
     Unknown,
 )
 from transformers import TransformError
+
+_FORGOTTEN = Unknown(
+    ErrorClass.NO_ANSWER, "it was perhaps applied, and the platform may have forgotten its key since: a person decides"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +104,10 @@ class Sender:
                 flights.append(prepared)
         return flights, ended
 
-    def start(self, flights: Iterable[Flight]) -> None:
-        """Sends; whatever had to be durable before is durable now."""
+    def start(self, flights: Iterable[Flight], prove_lease: Callable[[], None]) -> None:
+        """Sends; whatever had to be durable before is durable now. Each send asks anew whether it may still start."""
         for flight in flights:
+            prove_lease()
             self._flights[flight.row.delivery.record] = flight
             self._courier.start(flight.row.delivery, flight.message, flight.row.remote)
             self._point("send.started")
@@ -140,6 +145,8 @@ class Sender:
         change = row.delivery.change
         if row.remote is not None and row.remote.is_newer_than(change):
             return settled_here(row, AuditOutcome.SUPERSEDED)
+        if row.delivery.doubt and window_is_over(row.delivery, self._policy, datetime.now(UTC)):
+            return self._judged(row, _FORGOTTEN, None)
         try:
             change = with_current_values(change, self._ledger.current_values)
             message = self._routes_of(row.delivery.mapping_version).plan(change, row.remote)

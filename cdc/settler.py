@@ -67,8 +67,11 @@ class Settler:
         self._pager.placed(len(bare))
         return [flight.under(fences) for flight in flights]
 
-    def settle(self) -> str | None:
-        """Writes the batch; returns the reason when the whole connector has to pause."""
+    def settle(self, *, turning: bool = True) -> str | None:
+        """Writes the batch; returns the reason when the whole connector has to pause.
+
+        ``turning`` False: a page that is done with is left for the lane's next owner to turn.
+        """
         batch, self._batch = self._batch, []
         unsettled = [entry.unsettled for entry in batch if entry.verdict is not None]
         unsettled += [held(row) for row in self._followers(batch)]
@@ -79,7 +82,7 @@ class Settler:
             self._write(batch, unsettled)
             if reason is not None:
                 self._ledger.pause(reason, f"daemon on behalf of lane {self._ledger.lane.lane}")
-            turn = self._pager.turn() if self._pager.ends_after(placed) else None
+            turn = self._pager.turn() if turning and self._pager.ends_after(placed) else None
             self._point("settle.before_commit")
         self._point("settle.committed")
         self.stirred = any(entry.verdict or entry.row.delivery.fence is not None for entry in batch)

@@ -76,7 +76,7 @@ def _after_nothing(outcome: NotApplied, delivery: Delivery, policy: LanePolicy, 
     used = delivery.attempt - 1 if outcome.platform else delivery.attempt
     delay = max(policy.retry.delay_seconds(delivery.attempt, jitter), outcome.retry_after_seconds or 0.0)
     state = DeliveryState.UNKNOWN if delivery.doubt else DeliveryState.WAITING
-    if used >= policy.retry.attempts:
+    if used >= policy.retry.attempts and not outcome.platform:
         return _verdict(outcome, DeliveryState.DEAD, used)
     return _verdict(outcome, state, used, due_in=delay, trouble=outcome.platform)
 
@@ -95,10 +95,11 @@ def _after_silence(
     """Perhaps applied: the guarantee says whether we may go on by ourselves, and when."""
     delay = max(policy.retry.delay_seconds(delivery.attempt, jitter), outcome.retry_after_seconds or 0.0)
     due_in = doubt_due_in(policy, delay)
-    used = delivery.attempt - 1 if outcome.error_class in UNSENT else delivery.attempt
-    if due_in is None or _window_is_over(delivery, policy, now, due_in):
+    unsent = outcome.error_class in UNSENT
+    used = delivery.attempt - 1 if unsent else delivery.attempt
+    if due_in is None or window_is_over(delivery, policy, now, due_in):
         return _verdict(outcome, DeliveryState.UNKNOWN, used, trouble=True)
-    if used >= policy.retry.attempts:
+    if used >= policy.retry.attempts and not unsent:
         state = DeliveryState.UNKNOWN if policy.guarantee.needs_intent else DeliveryState.DEAD
         return _verdict(outcome, state, used, trouble=True)
     return _verdict(outcome, DeliveryState.UNKNOWN, used, due_in=due_in, trouble=True)
@@ -113,8 +114,8 @@ def doubt_due_in(policy: LanePolicy, delay: float) -> float | None:
     return delay
 
 
-def _window_is_over(delivery: Delivery, policy: LanePolicy, now: datetime, due_in: float) -> bool:
-    """EXACT_WINDOW: True when the platform may have forgotten our key by the time of the next attempt."""
+def window_is_over(delivery: Delivery, policy: LanePolicy, now: datetime, due_in: float = 0.0) -> bool:
+    """EXACT_WINDOW: True when the platform may have forgotten our key by an attempt in ``due_in`` seconds."""
     if policy.guarantee is not Guarantee.EXACT_WINDOW or policy.window_seconds is None:
         return False
     first_sent = delivery.first_failed_at or now

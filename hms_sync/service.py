@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from cdc.assembly import assemble
 from cdc.config import load
 from cdc.database import source
 from cdc.ondemand import Request, deliver_now
+from outbox.db import explained
 from outbox.model import HmsSyncError
 
 
@@ -44,6 +47,8 @@ class ExternalSyncService:
             return self._deliver(system, record_type, record_id)
         except HmsSyncError as error:
             return {"status": "failed", "reason": str(error), "open": False}
+        except psycopg.Error as error:
+            return {"status": "failed", "reason": explained(error), "open": False}
 
     def _deliver(self, system: str, record_type: str, record_id: Any) -> dict[str, Any]:
         kit = assemble(self._config).get(system)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from outbox.model import AuditOutcome, Delivery, DeliveryState, ErrorClass, Json, RemoteObject
 
@@ -23,6 +24,8 @@ class Claim:
     start: Token
     end: Token
     mapping_version: str
+    claimed_at: datetime | None = None
+    """Known of a claim that was read back: nothing of it was sent before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import psycopg
 import simplejson
+from psycopg import errors
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 
@@ -21,6 +22,7 @@ SETTINGS = {
     "lock_timeout": "20s",
     "idle_in_transaction_session_timeout": "60s",
     "default_transaction_isolation": "read committed",
+    "enable_seqscan": "off",  # a partition made a minute ago has no statistics; each statement of ours has its index
     "jit": "off",  # compiling one of our statements takes half a second, running it a millisecond
 }
 
@@ -41,7 +43,8 @@ def connect(dsn: str, *, name: str = "hms-sync", autocommit: bool = True) -> Con
             dsn, autocommit=autocommit, application_name=name[:63], options=options, row_factory=dict_row
         )
     except psycopg.OperationalError as error:
-        raise DatabaseUnavailable(f"the database does not answer: {str(error).strip()}; check database.dsn") from error
+        said = " ".join(str(error).split())
+        raise DatabaseUnavailable(f"the database does not answer: {said}; check database.dsn") from error
     except psycopg.ProgrammingError:
         # Its message repeats the string, password and all.
         raise DatabaseUnavailable(
@@ -50,6 +53,25 @@ def connect(dsn: str, *, name: str = "hms-sync", autocommit: bool = True) -> Con
     set_json_loads(_loads, connection)
     set_json_dumps(_dumps, connection)
     return connection
+
+
+def explained(error: psycopg.Error) -> str:
+    """What the database said, in one sentence with its cure."""
+    said = (error.diag.message_primary or str(error)).strip().splitlines()[0]
+    match error:
+        case errors.UndefinedTable() | errors.InvalidSchemaName() | errors.UndefinedFunction():
+            return f"the outbox is not installed in this database, or is older ({said}); run `hms-sync migrate`"
+        case errors.InsufficientPrivilege():
+            return (
+                f"the database role has too few rights ({said}); reading needs membership in outbox_auditor, "
+                "acting in outbox_operator, delivering in outbox_daemon"
+            )
+        case errors.QueryCanceled() | errors.LockNotAvailable():
+            return f"the database was busy for too long ({said}); try again"
+        case psycopg.OperationalError():
+            return f"the connection to the database was lost ({said}); try again"
+        case _:
+            return f"the database refused: {said}"
 
 
 def _loads(text: str | bytes) -> Any:

@@ -182,7 +182,8 @@ def _whereabouts(name: str, connector: str, remote: Row | None) -> str:
 
 def _unheard(name: str, transactions: Sequence[Row]) -> list[str]:
     hidden = [f"It may be in a transaction that is still open: {holder(row)}." for row in transactions]
-    return [f"The outbox has never seen the {name}: is its table captured, and is the key right?", *hidden]
+    unseen = f"The outbox has never seen the {name}: is its table captured, and is the key right?"
+    return [f'{unseen} (A key of several columns is written TYPE:["a", 2].)', *hidden]
 
 
 def holder(row: Row) -> str:

@@ -14,9 +14,12 @@ from outbox import columns as cols
 from outbox.claims import Claim, LaneState, PageRead, Row, Settled, Token, Unsettled
 from outbox.db import Connection
 from outbox.lanes import LaneId, LeaseLost, note_act
-from outbox.model import Delivery, Guarantee, HmsSyncError, Json, Record
+from outbox.model import Delivery, DeliveryState, Guarantee, HmsSyncError, Json, Record
 from outbox.statements import statement
 
+SPILL_LIMIT = 50_000
+"""Stragglers that one transaction moves to ``outbox.delivery``: a few seconds of work, well within a lease."""
+_MOVING = (DeliveryState.WAITING, DeliveryState.IN_FLIGHT, DeliveryState.UNKNOWN)
 SCAN_LIMIT = 10_000
 """Ids that one claim looks at; bounds the scan of a lane whose record types are rare."""
 
@@ -62,7 +65,7 @@ class LaneLedger:
         token = Token(row["position"], row["seen"])
         if row["claim_to"] is None:
             return LaneState(row["page_no"], token, None)
-        claim = Claim(token, Token(row["claim_to"], row["claim_seen"]), row["mapping_version"])
+        claim = Claim(token, Token(row["claim_to"], row["claim_seen"]), row["mapping_version"], row["claimed_at"])
         return LaneState(row["page_no"], token, claim)
 
     def read_page(self, token: Token, record_types: Iterable[str], *, page_size: int, mapping_version: str) -> PageRead:
@@ -88,7 +91,10 @@ class LaneLedger:
         self._write_page(page_no, token, None, None)
 
     def spill_stragglers(self, token: Token, record_types: Iterable[str], *, mapping_version: str) -> tuple[int, Token]:
-        """Moves all stragglers to ``outbox.delivery``; returns how many, and the token that no longer has them."""
+        """Moves stragglers to ``outbox.delivery``; returns how many, and the token that no longer has them.
+
+        After ``SPILL_LIMIT`` of them there may be more: the token stays, and the next call goes on.
+        """
         row = self._one(
             "spill_stragglers",
             position=token.position,
@@ -96,9 +102,10 @@ class LaneLedger:
             record_types=list(record_types),
             mapping_version=mapping_version,
             guarantee=self.guarantee,
+            spill_limit=SPILL_LIMIT,
         )
         assert row is not None  # noqa: S101  an aggregate
-        return row["spilled"], Token(token.position, row["seen"])
+        return row["spilled"], token if row["spilled"] == SPILL_LIMIT else Token(token.position, row["seen"])
 
     def read_claim(self, claim: Claim, record_types: Iterable[str]) -> list[Row]:
         """What is left of a claim that another owner opened: perhaps sent, certainly not settled."""
@@ -117,6 +124,10 @@ class LaneLedger:
         return self._connection.execute(
             statement("ledger", "recover_in_flight"), self._parameters(due_in=due_in)
         ).rowcount
+
+    def promote_heads(self) -> None:
+        """What nothing stands before any more becomes due: the policy after a rejection may have changed."""
+        self._connection.execute(statement("ledger", "promote_heads"), self._parameters())
 
     def claim_due(self, busy: Iterable[Record], limit: int) -> list[Row]:
         """Due deliveries whose record is not busy, in flight from now on under a fence each."""
@@ -138,12 +149,18 @@ class LaneLedger:
             self._write("supersede_dead", list(latest.values()), cols.SUPERSEDING)
 
     def enter(self, unsettled: Sequence[Unsettled]) -> dict[int, int | None]:
-        """Rows of a page become open deliveries; returns the fence by change id."""
+        """Rows of a page become open deliveries; returns the fence by change id.
+
+        Replays of their records that were waiting step back behind them, where they must not overtake.
+        """
         if not unsettled:
             return {}
         rows = self._all(
             "enter_delivery", **cols.columns(unsettled, cols.ENTERING), guarantee=self.guarantee, lane=self.lane.lane
         )
+        moving = {entry.delivery.record for entry in unsettled if entry.state in _MOVING}
+        if moving:
+            self._write("step_back", list(moving), cols.RECORDS)
         return {row["change_id"]: row["fence"] for row in rows}
 
     def change(self, unsettled: Sequence[Unsettled]) -> None:
@@ -172,6 +189,12 @@ class LaneLedger:
         A snapshot knows nothing of the transactions at and above its xmax, and the newest one that runs is there.
         """
         self._one("draw_transaction_id")
+
+    def has_ended(self, token: Token) -> bool:
+        """True when a transaction that ran at ``token`` has ended: only then can rows appear below known ids."""
+        row = self._one("has_ended", seen=token.seen)
+        assert row is not None  # noqa: S101  one row always
+        return bool(row["ended"])
 
     def look_around(self) -> tuple[bool, float | None]:
         """(paused, seconds until the next delivery is due)."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
+from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
@@ -47,16 +50,34 @@ def key_parts(connection: Connection, record_type: str, record_id: Json) -> list
     if row is None:
         raise HmsSyncError(f"record type {record_type} is not captured: add it under capture and run capture apply")
     columns = row["key_columns"]
-    if isinstance(record_id, Mapping):
-        if set(record_id) != set(columns):
-            raise HmsSyncError(f"the key of {record_type} is ({', '.join(columns)}), not ({', '.join(record_id)})")
-        return [record_id[column] for column in columns]
-    parts = [record_id] if isinstance(record_id, str) or not isinstance(record_id, Sequence) else list(record_id)
+    parts = _parts(record_type, columns, record_id)
     if len(parts) != len(columns):
         raise HmsSyncError(
-            f"the key of {record_type} has {len(columns)} parts ({', '.join(columns)}), {len(parts)} given"
+            f"the key of {record_type} is ({', '.join(columns)}): {len(columns)} values are needed, {len(parts)} given"
         )
-    return parts
+    return [_plain(record_type, part) for part in parts]
+
+
+def _parts(record_type: str, columns: Sequence[str], record_id: Json) -> list[Json]:
+    if isinstance(record_id, Mapping):
+        if set(record_id) != set(columns):
+            given = ", ".join(str(name) for name in record_id)
+            raise HmsSyncError(f"the key of {record_type} is ({', '.join(columns)}), not ({given})")
+        return [record_id[column] for column in columns]
+    if isinstance(record_id, Sequence) and not isinstance(record_id, str | bytes):
+        return list(record_id)
+    return [record_id]
+
+
+def _plain(record_type: str, part: Json) -> Json:
+    """A key value as the log writes it: dates and the like as text."""
+    if isinstance(part, date | time | UUID):
+        return str(part)
+    if not isinstance(part, str | int | float | Decimal):
+        raise HmsSyncError(f"a key of {record_type} cannot hold a value of type {type(part).__name__}")
+    if isinstance(part, str) and "\0" in part:
+        raise HmsSyncError(f"a key of {record_type} cannot hold the character zero")
+    return part
 
 
 def request_read(connection: Connection, connector: str, record_type: str, key: Sequence[Json], *, actor: str) -> int:

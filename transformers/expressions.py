@@ -162,9 +162,18 @@ def _parse(text: str, node: Node) -> Ast:
     except RecursionError:
         raise node.fail("the expression is nested too deeply") from None
     except (jmespath.exceptions.JMESPathError, MappingError, ValueError) as error:
-        reason = error.sentence if isinstance(error, MappingError) else " ".join(str(error).split())
-        raise node.fail(f"not a JMESPath expression: {reason[:300]}") from error
+        raise node.fail(f"not a JMESPath expression: {_reason(error)[:300]}") from error
     return ast
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case MappingError():
+            return error.sentence
+        case jmespath.exceptions.LexerError():
+            cure = {"=": "; equality is written =="}.get(error.token_value, "")
+            return f"{error.message} at character {error.lexer_position + 1}{cure}"
+    return " ".join(str(error).split())
 
 
 def _check_literals(text: str) -> None:

@@ -10,10 +10,10 @@ from enum import IntEnum
 
 import psycopg
 import typer
-from psycopg import errors
 from typer.exceptions import TyperException
 
 from cdc.cli.output import Output
+from outbox.db import explained
 from outbox.model import HmsSyncError, Json
 from outbox.selector import Unclear
 
@@ -71,28 +71,10 @@ def verdict(error: BaseException) -> tuple[Exit, str]:
 def _failure_sentence(error: BaseException) -> str:
     match error:
         case psycopg.Error():
-            return _database_sentence(error)
+            return explained(error)
         case OSError():
             return f"{error.filename or 'the system'}: {error.strerror or error}"
     return f"a defect in hms-sync: {type(error).__name__}: {error}; run again with {DEBUG}=1 and report what it prints"
-
-
-def _database_sentence(error: psycopg.Error) -> str:
-    said = (error.diag.message_primary or str(error)).strip().splitlines()[0]
-    match error:
-        case errors.UndefinedTable() | errors.InvalidSchemaName() | errors.UndefinedFunction():
-            return f"the outbox is not installed in this database, or is older ({said}); run `hms-sync migrate`"
-        case errors.InsufficientPrivilege():
-            return (
-                f"the database role has too few rights ({said}); reading needs membership in outbox_auditor, "
-                "acting in outbox_operator"
-            )
-        case errors.QueryCanceled() | errors.LockNotAvailable():
-            return f"the database was busy for too long ({said}); try again"
-        case psycopg.OperationalError():
-            return f"the connection to the database was lost ({said}); try again"
-        case _:
-            return f"the database refused: {said}"
 
 
 def _mistakes(error: BaseException) -> Json:

@@ -48,8 +48,14 @@ def _row(row: dict[str, Any]) -> tuple[Any, ...]:
     return (
         *(row["connector"], row["change_id"], f"{row['record_type']}:{row['record_key']}", row["state"]),
         *(row["attempts"], row["first_failed_at"] or row["entered_at"], row["held_behind"]),
-        *(row["error_class"], row["last_error"]),
+        *(row["error_class"], _cause(row)),
     )
+
+
+def _cause(row: dict[str, Any]) -> str | None:
+    """Our sentence, and the platform's own words where it had some."""
+    words = (row["last_answer"] or {}).get("excerpt")
+    return f"{row['last_error']}: {words[:160]}" if words else row["last_error"]
 
 
 def _tell_groups(output: Output, rows: list[dict[str, Any]]) -> None:

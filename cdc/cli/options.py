@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Annotated, Any, TypeAlias, get_type_hints
 
+import simplejson
 import typer
 
 from outbox.selector import Selector
@@ -29,11 +30,20 @@ def moment(text: str) -> datetime:
 
 
 def record(text: str) -> tuple[str, str]:
-    """``hearing_schedule:123`` as type and key."""
+    """``hearing_schedule:123`` as type and key; ``shift:["K9", 2]`` where the key has several columns."""
     record_type, colon, key = text.partition(":")
     if not (record_type and colon and key):
         raise typer.BadParameter(f"'{text}' names no record: write TYPE:KEY, such as hearing_schedule:123")
-    return record_type, key
+    return record_type, _canonical(key)
+
+
+def _canonical(key: str) -> str:
+    """A key of several columns as the log writes it, whatever the blanks between its values."""
+    try:
+        parts = simplejson.loads(key, use_decimal=True) if key.startswith("[") else key
+    except ValueError:
+        return key
+    return simplejson.dumps(parts, use_decimal=True, ensure_ascii=False) if isinstance(parts, list) else key
 
 
 Connector: TypeAlias = Annotated[str | None, typer.Option("--connector", help="Only this connector.")]

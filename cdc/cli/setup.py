@@ -37,7 +37,7 @@ def init(
         raise Unclear("init reads the tables of a database: give --dsn postgresql://user@host/database")
     with connect(session.dsn, name="hms-sync init") as connection:
         tables = write_starter(connection, session.config_path, force=force)
-    told = f"{session.config_path} written for {tables} tables. Edit it, then run `hms-sync check`."
+    told = f"{session.config_path} is written; tables in it: {tables}. Edit it, then run `hms-sync check`."
     session.output.show({"config": session.config_path, "tables": tables}, lambda: session.output.line(told))
 
 

@@ -61,7 +61,9 @@ def read(path: Path) -> Document:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise _whole(path, f"cannot be read: {error.strerror} (check the path and its permissions)") from error
+        cure = "name it with --config, or let `hms-sync init` write one" if isinstance(error, FileNotFoundError) else ""
+        why = f"{error.strerror} ({cure or 'check the path and its permissions'})"
+        raise _whole(path, f"cannot be read: {why}") from error
     if len(content) > MAX_BYTES:
         raise _whole(path, f"is larger than {MAX_BYTES} bytes (a config is a few pages)")
     try:

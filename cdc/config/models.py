@@ -212,6 +212,6 @@ class SyncConfig(Section):
     database: Database = Field(default=Database(), description="The application's database.")
     capture: dict[Name, CaptureTable] = Field(default_factory=dict, description="Captured tables by record type.")
     connectors: dict[Name, ConnectorConfig] = Field(default_factory=dict, description="Platforms by name.")
-    mappings: dict[Name, Plain] = Field(default_factory=dict, description="Mappings by name; see docs/mappings.md.")
+    mappings: dict[Name, Plain] = Field(default_factory=dict, description="Mappings by name; see docs/mapping.md.")
     daemon: Daemon = Field(default=Daemon(), description="How the daemon works.")
     web: Web = Field(default=Web(), description="The daemon's own pages.")

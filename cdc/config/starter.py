@@ -43,7 +43,7 @@ connectors:
 
 
 def write_starter(connection: Connection, path: Path, *, force: bool = False) -> int:
-    """Write a first config to ``path``; returns the number of tables. An existing file is kept unless ``force``."""
+    """Write a first config to ``path``, over another only with ``force``; returns how many tables it captures."""
     tables = {table: catalog.columns(connection, table) for table in catalog.tables(connection)}
     text = starter(tables)
     try:
@@ -53,7 +53,7 @@ def write_starter(connection: Connection, path: Path, *, force: bool = False) ->
         raise HmsSyncError(f"{path} exists already; choose another name, or add --force to overwrite it") from error
     except OSError as error:
         raise HmsSyncError(f"{path} cannot be written: {error.strerror}; check the folder") from error
-    return len(tables)
+    return sum(bool(table.primary_key) for table in tables)
 
 
 def starter(tables: Mapping[Table, Sequence[Column]]) -> str:

@@ -52,8 +52,9 @@ class Report:
         document = self.document()
         captured, audited = self.counts.captured, self.counts.audit_entries
         yield f"{captured} changes captured, {audited} audit entries, {self.seconds:.1f} s"
+        width = max((len(one.name) for one in self.counts.connectors), default=0)
         for one in self.counts.connectors:
-            yield f"  {one.name}: {one.applied} applied, {one.waiting} waiting, {one.dead} dead"
+            yield f"  {one.name:<{width}}  {one.applied:>6} applied, {one.waiting} waiting, {one.dead} dead"
         totals = {name: sum(document[name].values()) for name in ("duplicates", "losses", "mismatches")}
         yield "counted at the platforms: " + ", ".join(f"{total} {name}" for name, total in totals.items())
         for one_finding in self.findings[:_SHOWN]:

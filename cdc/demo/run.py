@@ -24,6 +24,7 @@ from cdc.demo.writer import Writer
 from outbox import db
 from outbox.db import Connection
 from outbox.model import HmsSyncError
+from outbox.selector import Unclear
 
 LIVE_RATE = 20.0
 """Transactions per second where a person watches and gave no rate."""
@@ -55,7 +56,7 @@ def run_demo(
     ``rate``: transactions per second (None: 20 for a watching person, else as fast as possible).
     """
     if exit_when_settled and changes is None:
-        raise HmsSyncError("--exit needs --changes: an application that never stops is never settled")
+        raise Unclear("--exit needs --changes: an application that never stops is never settled")
     if rate is None and not exit_when_settled:
         rate = LIVE_RATE
     order = Order(changes=changes, exit_when_settled=exit_when_settled, seed=seed, rate=rate)
@@ -114,7 +115,7 @@ def _platforms(stage: Stage) -> Platforms:
 
 @contextmanager
 def _signals() -> Iterator[threading.Event]:
-    """The first Ctrl-C or SIGTERM ends the demo in order, the second one at once."""
+    """The first Ctrl-C or SIGTERM, or the closing of the terminal, ends the demo in order, the second one at once."""
     stop = threading.Event()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
@@ -122,7 +123,10 @@ def _signals() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         yield stop
     finally:
@@ -154,6 +158,6 @@ def _log_to(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            root.handlers[:] = handlers
+            root.handlers[:] = handlers or [logging.NullHandler()]  # no last words after a second Ctrl-C
             root.setLevel(level)
             logging.captureWarnings(False)  # noqa: FBT003

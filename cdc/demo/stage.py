@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,6 +19,7 @@ from cdc.daemon import Daemon
 from cdc.demo.config import write_config
 from cdc.demo.servers import Calendars, Scheduler, start_radicale, start_scheduler
 from cdc.demo.verify import CALENDARS
+from cdc.embedded_programs import find_programs
 from cdc.observe import Observer
 from outbox import capture, db
 from outbox.capture import CaptureTable
@@ -45,7 +47,7 @@ class Stage:
             "calendars": f"{home}/.web/  (user {client.username}, password {client.password})",
             "metrics": f"{web.url}/metrics" if web is not None else "",
             "psql": f"{self.config.file.with_name('psql')}  (schemas hms and outbox)",
-            "status": f"hms-sync -c {self.config.file} status",
+            "status": f"{self.config.file.with_name('hms-sync')} status  (or explain, audit)",
         }
 
 
@@ -60,7 +62,7 @@ def set_up(directory: Path, *, say: Say, observer: Observer) -> Iterator[Stage]:
         config = load(write_config(directory, scheduler.client, calendars.client))
         with _step("outbox and sample database", say):
             prepare(dsn, config)
-        _write_psql(directory / "psql", dsn)
+        _write_commands(directory, dsn)
         daemon = Daemon(config, dsn, observers=[observer])
         with _step("daemon", say):
             stack.callback(daemon.stop)
@@ -107,10 +109,18 @@ def _wanted(config: Config) -> list[CaptureTable]:
     ]
 
 
-def _write_psql(path: Path, dsn: str) -> None:
-    """A command that opens the database: its password stands neither on the screen nor in a history."""
-    path.touch(mode=0o700)
-    path.write_text(f'#!/bin/sh\nexec psql {shlex.quote(dsn)} "$@"\n', encoding="utf-8")
+def _write_commands(directory: Path, dsn: str) -> None:
+    """Commands that find everything by themselves: no password on the screen, nothing that must be on the PATH."""
+    programs = ":".join(str(one.folder) for one in find_programs())
+    config = shlex.quote(str(directory / "sync-config.yml"))
+    hms_sync = shlex.join([sys.executable, "-P", "-c", "import sys; from cdc.cli import main; sys.exit(main())"])
+    for name, command in {
+        "psql": f"PATH=$PATH:{shlex.quote(programs)} exec psql {shlex.quote(dsn)}",
+        "hms-sync": f"HMS_SYNC_CONFIG={config} exec {hms_sync}",
+    }.items():
+        path = directory / name
+        path.touch(mode=0o700)
+        path.write_text(f'#!/bin/sh\n{command} "$@"\n', encoding="utf-8")
 
 
 @contextmanager

@@ -81,11 +81,13 @@ ON CONFLICT (id) DO UPDATE SET heartbeat_at = clock_timestamp(), connectors = ex
 DELETE FROM outbox.worker WHERE id = %(owner)s;
 
 -- fair_share
--- Lanes of these connectors per live worker that serves them, rounded up.
-SELECT ceil((SELECT count(*) FROM outbox.lane WHERE connector = ANY (%(connectors)s))::numeric
-            / greatest(1, (SELECT count(*) FROM outbox.worker
-                           WHERE connectors && %(connectors)s::text[]
-                             AND heartbeat_at > clock_timestamp() - %(lease)s * interval '1 second')))::int AS lanes;
+-- Of each lane of these connectors the part that falls to one of the live workers that serve it; the sum rounded up.
+SELECT coalesce(ceil(sum(1.0 / greatest(1, (
+    SELECT count(*) FROM outbox.worker w
+    WHERE l.connector = ANY (w.connectors) AND w.heartbeat_at > clock_timestamp() - %(lease)s * interval '1 second'
+)))), 0)::int AS lanes
+FROM outbox.lane l
+WHERE l.connector = ANY (%(connectors)s);
 
 -- pause_connector
 -- The daemon stops a connector whose platform refuses us as a whole; only a person starts it again.

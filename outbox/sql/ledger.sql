@@ -11,7 +11,7 @@ FOR UPDATE;
 
 -- newest_page
 -- The state of a lane: its resume token and, when a page is open, the claim.
-SELECT page_no, position, seen::text AS seen, claim_to, claim_seen::text AS claim_seen, mapping_version
+SELECT page_no, position, seen::text AS seen, claim_to, claim_seen::text AS claim_seen, mapping_version, claimed_at
 FROM outbox.page
 WHERE connector = %(connector)s AND lane = %(lane)s
 ORDER BY page_no DESC
@@ -19,6 +19,8 @@ LIMIT 1;
 
 -- read_page
 -- Stragglers and news behind a resume token, all in one snapshot; at least one row, which may carry no change.
+-- Here and below IS TRUE and OFFSET 0 leave the planner one way only, by the index of ids, transaction ids or records:
+-- with the statistics of another day it would read all of the log, or all open deliveries, for each page.
 WITH token AS (
     SELECT %(position)s::bigint AS position, %(seen)s::pg_snapshot AS seen, pg_current_snapshot() AS snapshot
 ), scanned AS MATERIALIZED (
@@ -28,7 +30,7 @@ WITH token AS (
     SELECT c.id
     FROM outbox.change c
     WHERE c.id > %(position)s AND c.id <= (SELECT upto FROM scanned)
-      AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+      AND (c.record_type = ANY (%(record_types)s)) IS TRUE AND (c.connector IS NULL OR c.connector = %(connector)s)
       AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
     ORDER BY c.id
     LIMIT %(page_size)s
@@ -37,10 +39,10 @@ WITH token AS (
     (
         SELECT c.id
         FROM outbox.change c
-        WHERE c.xid >= pg_snapshot_xmax(%(seen)s::pg_snapshot) AND c.id <= %(position)s
-          AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+        WHERE c.xid >= pg_snapshot_xmax(%(seen)s::pg_snapshot) AND c.xid < pg_snapshot_xmax(pg_current_snapshot())
+          AND c.id <= %(position)s
+          AND (c.record_type = ANY (%(record_types)s)) IS TRUE AND (c.connector IS NULL OR c.connector = %(connector)s)
           AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
-        ORDER BY c.xid, c.id
         LIMIT %(page_size)s + 1
     )
     UNION ALL
@@ -50,12 +52,12 @@ WITH token AS (
         CROSS JOIN LATERAL (
             SELECT c.id
             FROM outbox.change c
-            WHERE c.xid = then_open.xid AND c.id <= %(position)s
-              AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+            WHERE c.xid = then_open.xid AND (c.id <= %(position)s) IS TRUE
+              AND (c.record_type = ANY (%(record_types)s)) IS TRUE AND (c.connector IS NULL OR c.connector = %(connector)s)
               AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
-            ORDER BY c.xid, c.id
             LIMIT %(page_size)s + 1
         ) late
+        WHERE pg_visible_in_snapshot(then_open.xid, pg_current_snapshot())  -- else it still runs: skip its rows unread
         LIMIT %(page_size)s + 1
     )
 ), head AS (
@@ -73,32 +75,37 @@ SELECT h.snapshot::text AS claim_seen, h.claim_to, h.others_open, k.straggler,
            SELECT FROM outbox.delivery d
            WHERE d.connector = %(connector)s AND d.record_type = c.record_type AND d.record_key = c.record_key
              AND (d.state <> 'dead' OR %(dead_blocks)s)
+           OFFSET 0
        ) AS blocked,
        r.external_id, r.version, r.absent, r.change_id AS remote_change_id, r.xid::text::bigint AS remote_xid,
        r.command_id AS remote_command_id, r.content_hash
 FROM head h
 LEFT JOIN taken k ON true
-LEFT JOIN outbox.change c ON c.id = k.id
-LEFT JOIN outbox.remote_object r
-       ON r.connector = %(connector)s AND r.record_type = c.record_type AND r.record_key = c.record_key
+LEFT JOIN LATERAL (SELECT * FROM outbox.change f WHERE f.id = k.id OFFSET 0) c ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM outbox.remote_object o
+    WHERE o.connector = %(connector)s AND o.record_type = c.record_type AND o.record_key = c.record_key OFFSET 0
+) r ON true
 ORDER BY c.id;
 
 -- read_claim
 -- What is left of an open claim after a take-over: its rows, minus those settled, minus those in delivery.
+-- Behind one whose intent was written and whose outcome nobody knows, the others of its record were never sent.
 WITH claimed AS MATERIALIZED (
     (
         SELECT c.id
         FROM outbox.change c
         WHERE c.id > %(position)s AND c.id <= %(claim_to)s
-          AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+          AND (c.record_type = ANY (%(record_types)s)) IS TRUE AND (c.connector IS NULL OR c.connector = %(connector)s)
           AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
     )
     UNION ALL
     (
         SELECT c.id
         FROM outbox.change c
-        WHERE c.xid >= pg_snapshot_xmax(%(seen)s::pg_snapshot) AND c.id <= %(position)s
-          AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+        WHERE c.xid >= pg_snapshot_xmax(%(seen)s::pg_snapshot) AND c.xid < pg_snapshot_xmax(pg_current_snapshot())
+          AND c.id <= %(position)s
+          AND (c.record_type = ANY (%(record_types)s)) IS TRUE AND (c.connector IS NULL OR c.connector = %(connector)s)
           AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
     )
     UNION ALL
@@ -108,8 +115,8 @@ WITH claimed AS MATERIALIZED (
         CROSS JOIN LATERAL (
             SELECT c.id
             FROM outbox.change c
-            WHERE c.xid = then_open.xid AND c.id <= %(position)s
-              AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+            WHERE c.xid = then_open.xid AND (c.id <= %(position)s) IS TRUE
+              AND (c.record_type = ANY (%(record_types)s)) IS TRUE AND (c.connector IS NULL OR c.connector = %(connector)s)
               AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
             OFFSET 0
         ) late
@@ -121,20 +128,24 @@ SELECT false AS straggler,
        EXISTS (
            SELECT FROM outbox.delivery d
            WHERE d.connector = %(connector)s AND d.record_type = c.record_type AND d.record_key = c.record_key
-             AND (d.state <> 'dead' OR %(dead_blocks)s)
+             AND d.state = 'unknown' AND d.change_id < c.id
+           OFFSET 0
        ) AS blocked,
        r.external_id, r.version, r.absent, r.change_id AS remote_change_id, r.xid::text::bigint AS remote_xid,
        r.command_id AS remote_command_id, r.content_hash
 FROM claimed k
-JOIN outbox.change c ON c.id = k.id
-LEFT JOIN outbox.remote_object r
-       ON r.connector = %(connector)s AND r.record_type = c.record_type AND r.record_key = c.record_key
+CROSS JOIN LATERAL (SELECT * FROM outbox.change f WHERE f.id = k.id OFFSET 0) c
+LEFT JOIN LATERAL (
+    SELECT * FROM outbox.remote_object o
+    WHERE o.connector = %(connector)s AND o.record_type = c.record_type AND o.record_key = c.record_key OFFSET 0
+) r ON true
 WHERE pg_visible_in_snapshot(c.xid, %(claim_seen)s::pg_snapshot)
   AND NOT EXISTS (
         SELECT FROM outbox.audit a
         WHERE a.connector = %(connector)s AND a.change_id = c.id AND a.generation = 0
-          AND a.outcome IN ('applied', 'filtered', 'superseded', 'dropped', 'replayed'))
-  AND NOT EXISTS (SELECT FROM outbox.delivery d WHERE d.connector = %(connector)s AND d.change_id = c.id)
+          AND a.outcome IN ('applied', 'filtered', 'superseded', 'dropped', 'replayed')
+        OFFSET 0)
+  AND NOT EXISTS (SELECT FROM outbox.delivery d WHERE d.connector = %(connector)s AND d.change_id = c.id OFFSET 0)
 ORDER BY c.id;
 
 -- open_page
@@ -144,13 +155,15 @@ VALUES (%(connector)s, %(lane)s, %(page_no)s, %(epoch)s, %(position)s, %(seen)s:
         %(claim_to)s, %(claim_seen)s::pg_snapshot, %(mapping_version)s);
 
 -- spill_stragglers
--- More stragglers than a page holds: all of them become deliveries, the first of each record due at once.
+-- More stragglers than a page holds become deliveries, the first of each record due at once; as many as one
+-- transaction can bear, without those that an earlier one moved.
 WITH late_ids AS MATERIALIZED (
     (
         SELECT c.id
         FROM outbox.change c
-        WHERE c.xid >= pg_snapshot_xmax(%(seen)s::pg_snapshot) AND c.id <= %(position)s
-          AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+        WHERE c.xid >= pg_snapshot_xmax(%(seen)s::pg_snapshot) AND c.xid < pg_snapshot_xmax(pg_current_snapshot())
+          AND c.id <= %(position)s
+          AND (c.record_type = ANY (%(record_types)s)) IS TRUE AND (c.connector IS NULL OR c.connector = %(connector)s)
           AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
     )
     UNION ALL
@@ -160,21 +173,33 @@ WITH late_ids AS MATERIALIZED (
         CROSS JOIN LATERAL (
             SELECT c.id
             FROM outbox.change c
-            WHERE c.xid = then_open.xid AND c.id <= %(position)s
-              AND c.record_type = ANY (%(record_types)s) AND (c.connector IS NULL OR c.connector = %(connector)s)
+            WHERE c.xid = then_open.xid AND (c.id <= %(position)s) IS TRUE
+              AND (c.record_type = ANY (%(record_types)s)) IS TRUE AND (c.connector IS NULL OR c.connector = %(connector)s)
               AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
             OFFSET 0
         ) late
     )
+), unmoved AS MATERIALIZED (
+    SELECT k.id
+    FROM late_ids k
+    WHERE NOT EXISTS (SELECT FROM outbox.delivery d WHERE d.connector = %(connector)s AND d.change_id = k.id OFFSET 0)
+      AND NOT EXISTS (
+          SELECT FROM outbox.audit a
+          WHERE a.connector = %(connector)s AND a.change_id = k.id AND a.generation = 0
+            AND a.outcome IN ('applied', 'filtered', 'superseded', 'dropped', 'replayed')
+          OFFSET 0)
+    ORDER BY k.id
+    LIMIT %(spill_limit)s
 ), late AS (
     SELECT c.*, row_number() OVER (PARTITION BY c.record_type, c.record_key ORDER BY c.id) AS nth,
            EXISTS (
                SELECT FROM outbox.delivery d
                WHERE d.connector = %(connector)s AND d.record_type = c.record_type AND d.record_key = c.record_key
                  AND (d.state <> 'dead' OR %(dead_blocks)s)
+               OFFSET 0
            ) AS blocked
-    FROM late_ids l
-    JOIN outbox.change c ON c.id = l.id
+    FROM unmoved l
+    CROSS JOIN LATERAL (SELECT * FROM outbox.change f WHERE f.id = l.id OFFSET 0) c
 ), spilled AS (
     INSERT INTO outbox.delivery (connector, change_id, lane, state, due_at, event_id, operation, record_type, record_key,
                                  mapping_version, guarantee)
@@ -208,9 +233,11 @@ SELECT due.generation, due.attempts, due.fence, due.doubt, due.mapping_version, 
        r.external_id, r.version, r.absent, r.change_id AS remote_change_id, r.xid::text::bigint AS remote_xid,
        r.command_id AS remote_command_id, r.content_hash
 FROM due
-JOIN outbox.change c ON c.id = due.change_id
-LEFT JOIN outbox.remote_object r
-       ON r.connector = %(connector)s AND r.record_type = c.record_type AND r.record_key = c.record_key
+CROSS JOIN LATERAL (SELECT * FROM outbox.change f WHERE f.id = due.change_id OFFSET 0) c
+LEFT JOIN LATERAL (
+    SELECT * FROM outbox.remote_object o
+    WHERE o.connector = %(connector)s AND o.record_type = c.record_type AND o.record_key = c.record_key OFFSET 0
+) r ON true
 ORDER BY c.id;
 
 -- settle
@@ -253,22 +280,41 @@ SELECT %(connector)s, %(lane)s, %(guarantee)s, u.change_id, u.event_id, u.operat
        u.mapping_version, u.state, u.attempts, clock_timestamp() + u.due_in * interval '1 second',
        CASE WHEN u.state = 'in_flight' THEN nextval('outbox.fence_seq') END,
        u.error_class, u.error_fingerprint, u.last_error, u.last_answer, u.request_hash,
-       CASE WHEN u.last_error IS NOT NULL THEN clock_timestamp() END
+       coalesce(u.first_failed_at, CASE WHEN u.last_error IS NOT NULL THEN clock_timestamp() END)
 FROM unnest(%(change_id)s::bigint[], %(event_id)s::uuid[], %(operation)s::text[], %(record_type)s::text[],
             %(record_key)s::text[], %(mapping_version)s::text[], %(state)s::text[], %(attempts)s::int[],
             %(due_in)s::float8[], %(error_class)s::text[], %(error_fingerprint)s::text[], %(last_error)s::text[],
-            %(last_answer)s::jsonb[], %(request_hash)s::text[])
+            %(last_answer)s::jsonb[], %(request_hash)s::text[], %(first_failed_at)s::timestamptz[])
      AS u (change_id, event_id, operation, record_type, record_key, mapping_version, state, attempts, due_in,
-           error_class, error_fingerprint, last_error, last_answer, request_hash)
+           error_class, error_fingerprint, last_error, last_answer, request_hash, first_failed_at)
 RETURNING change_id, fence;
 
+-- step_back
+-- Waiting deliveries of these records are held again behind an earlier open one, and behind any that was perhaps
+-- applied: two of a record are never due, and nothing older follows what the platform may have.
+UPDATE outbox.delivery w
+SET state = 'held'
+WHERE w.connector = %(connector)s AND w.change_id = ANY (ARRAY(
+    SELECT o.change_id
+    FROM unnest(%(record_type)s::text[], %(record_key)s::text[]) AS r (record_type, record_key)
+    CROSS JOIN LATERAL (
+        SELECT d.change_id, d.state, bool_or(d.state IN ('in_flight', 'unknown')) OVER () AS perhaps_applied,
+               min(d.change_id) FILTER (WHERE d.state <> 'dead' OR %(dead_blocks)s) OVER () AS first
+        FROM outbox.delivery d
+        WHERE d.connector = %(connector)s AND d.record_type = r.record_type AND d.record_key = r.record_key
+    ) o
+    WHERE o.state = 'waiting' AND (o.perhaps_applied OR o.change_id > o.first)));
+
 -- change_delivery
--- Deliveries whose attempt ended without settling get their next state; only under the attempt's fence.
+-- Deliveries whose attempt ended without settling get their next state; only under the attempt's fence. One that
+-- was given back or held without an attempt keeps what is known of its failures.
 UPDATE outbox.delivery d
 SET state = u.state, fence = NULL, due_at = clock_timestamp() + u.due_in * interval '1 second',
-    attempts = u.attempts, error_class = u.error_class, error_fingerprint = u.error_fingerprint,
-    last_error = u.last_error, last_answer = u.last_answer, request_hash = coalesce(u.request_hash, d.request_hash),
-    first_failed_at = coalesce(d.first_failed_at, clock_timestamp())
+    attempts = u.attempts, error_class = coalesce(u.error_class, d.error_class),
+    error_fingerprint = coalesce(u.error_fingerprint, d.error_fingerprint), last_error = coalesce(u.last_error, d.last_error),
+    last_answer = CASE WHEN u.last_error IS NULL THEN d.last_answer ELSE u.last_answer END,
+    request_hash = coalesce(u.request_hash, d.request_hash),
+    first_failed_at = coalesce(d.first_failed_at, CASE WHEN u.last_error IS NOT NULL THEN clock_timestamp() END)
 FROM unnest(%(change_id)s::bigint[], %(fence)s::bigint[], %(state)s::text[], %(attempts)s::int[], %(due_in)s::float8[],
             %(error_class)s::text[], %(error_fingerprint)s::text[], %(last_error)s::text[], %(last_answer)s::jsonb[],
             %(request_hash)s::text[])
@@ -279,11 +325,13 @@ WHERE d.connector = %(connector)s AND d.change_id = u.change_id AND d.state = 'i
 -- Dead letters of a record whose newer change was applied: the truth has arrived without them.
 WITH gone AS (
     SELECT d.*
-    FROM outbox.delivery d
-    JOIN unnest(%(record_type)s::text[], %(record_key)s::text[], %(change_id)s::bigint[]) AS a (record_type, record_key, change_id)
-      ON d.record_type = a.record_type AND d.record_key = a.record_key AND d.change_id < a.change_id
-    WHERE d.connector = %(connector)s AND d.state = 'dead'
-    FOR UPDATE OF d
+    FROM unnest(%(record_type)s::text[], %(record_key)s::text[], %(change_id)s::bigint[]) AS a (record_type, record_key, change_id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM outbox.delivery o
+        WHERE o.connector = %(connector)s AND o.record_type = a.record_type AND o.record_key = a.record_key
+          AND o.change_id < a.change_id AND o.state = 'dead'
+        OFFSET 0
+    ) d
 ), noted AS (
     INSERT INTO outbox.audit (change_id, event_id, generation, attempt, connector, record_type, record_key, operation,
                               outcome, guarantee, mapping_version, actor)
@@ -294,25 +342,42 @@ WITH gone AS (
 DELETE FROM outbox.delivery d USING gone g WHERE d.connector = g.connector AND d.change_id = g.change_id;
 
 -- promote_next
--- The first open delivery of each record, where it was held, becomes due.
+-- The first open delivery of each record, where it was held, becomes due; not while another was perhaps applied.
 UPDATE outbox.delivery d
 SET state = 'waiting', due_at = clock_timestamp()
 FROM (
-    SELECT DISTINCT ON (o.record_type, o.record_key) o.change_id
-    FROM outbox.delivery o
-    JOIN unnest(%(record_type)s::text[], %(record_key)s::text[]) AS r (record_type, record_key)
-      ON o.record_type = r.record_type AND o.record_key = r.record_key
-    WHERE o.connector = %(connector)s AND (o.state <> 'dead' OR %(dead_blocks)s)
-    ORDER BY o.record_type, o.record_key, o.change_id
+    SELECT d.change_id
+    FROM unnest(%(record_type)s::text[], %(record_key)s::text[]) AS r (record_type, record_key)
+    CROSS JOIN LATERAL (
+        SELECT o.change_id FROM outbox.delivery o
+        WHERE o.connector = %(connector)s AND o.record_type = r.record_type AND o.record_key = r.record_key
+          AND (o.state <> 'dead' OR %(dead_blocks)s)
+        ORDER BY o.change_id
+        LIMIT 1
+    ) d
 ) first
-WHERE d.connector = %(connector)s AND d.change_id = first.change_id AND d.state = 'held';
+WHERE d.connector = %(connector)s AND d.change_id = first.change_id AND d.state = 'held'
+  AND NOT EXISTS (
+      SELECT FROM outbox.delivery p
+      WHERE p.connector = d.connector AND p.record_type = d.record_type AND p.record_key = d.record_key
+        AND p.state IN ('in_flight', 'unknown'));
+
+-- promote_heads
+-- All deliveries of the lane that are held behind nothing become due.
+UPDATE outbox.delivery d
+SET state = 'waiting', due_at = clock_timestamp()
+WHERE d.connector = %(connector)s AND d.lane = %(lane)s AND d.state = 'held'
+  AND NOT EXISTS (
+      SELECT FROM outbox.delivery e
+      WHERE e.connector = d.connector AND e.record_type = d.record_type AND e.record_key = d.record_key
+        AND (e.state IN ('in_flight', 'unknown') OR (e.change_id < d.change_id AND (e.state <> 'dead' OR %(dead_blocks)s))));
 
 -- recover_in_flight
 -- Attempts of a dead owner: perhaps applied. The guarantee decides when, and whether, we go on by ourselves.
 UPDATE outbox.delivery
 SET state = 'unknown', fence = NULL, due_at = clock_timestamp() + %(due_in)s::float8 * interval '1 second',
     error_class = 'no_answer', last_error = 'the worker that sent it ended before the answer was recorded',
-    error_fingerprint = 'worker-ended', first_failed_at = coalesce(first_failed_at, clock_timestamp())
+    error_fingerprint = 'worker-ended', first_failed_at = coalesce(first_failed_at, entered_at)
 WHERE connector = %(connector)s AND lane = %(lane)s AND state = 'in_flight';
 
 -- look_around
@@ -322,6 +387,13 @@ SELECT c.paused,
         WHERE d.connector = c.name AND d.lane = %(lane)s AND d.state IN ('waiting', 'unknown')) AS due_in
 FROM outbox.connector c
 WHERE c.name = %(connector)s;
+
+-- has_ended
+-- Whether any transaction that ran when a lane looked last has ended since.
+SELECT EXISTS (
+    SELECT FROM pg_snapshot_xip(%(seen)s::pg_snapshot) AS then_open (xid)
+    WHERE pg_visible_in_snapshot(then_open.xid, pg_current_snapshot())
+) AS ended;
 
 -- last_change_id
 -- How far the sequence of changes has come; moves when a trigger fires, before its transaction commits.

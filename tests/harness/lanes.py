@@ -126,7 +126,10 @@ def write(connection: db.Connection, key: str, n: int = 0, operation: str = "upd
 
 
 BOOKS = """
-WITH newest AS (SELECT * FROM outbox.page WHERE connector = %(c)s ORDER BY page_no DESC LIMIT 1),
+WITH newest AS (
+    SELECT DISTINCT ON (p.lane) p.*, l.lanes FROM outbox.page p JOIN outbox.lane l USING (connector, lane)
+    WHERE p.connector = %(c)s ORDER BY p.lane, p.page_no DESC
+),
 places AS (
     SELECT c.id,
            (c.id <= n.position AND pg_visible_in_snapshot(c.xid, n.seen)) AS before_token,
@@ -134,8 +137,10 @@ places AS (
                AND NOT (c.id <= n.position AND pg_visible_in_snapshot(c.xid, n.seen)) AS in_claim,
            EXISTS (SELECT FROM outbox.delivery d WHERE d.connector = %(c)s AND d.change_id = c.id) AS in_delivery,
            EXISTS (SELECT FROM outbox.audit a WHERE a.connector = %(c)s AND a.change_id = c.id
+                     AND a.generation >= coalesce((SELECT d.generation FROM outbox.delivery d
+                                                   WHERE d.connector = %(c)s AND d.change_id = c.id), 0)
                      AND a.outcome IN ('applied','filtered','superseded','dropped')) AS settled
-    FROM outbox.change c, newest n
+    FROM outbox.change c JOIN newest n ON c.key_hash %% n.lanes = n.lane
     WHERE c.record_type = %(t)s
 )
 SELECT id, before_token, in_claim, in_delivery, settled FROM places

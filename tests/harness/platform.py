@@ -37,9 +37,13 @@ APPLY, LOSE_ANSWER, NEVER_ARRIVES, REFUSE, DOWN, UNAUTHORIZED = (
 
 @dataclass
 class Platform:
-    """Applies each key once when it ``remembers_keys``; keeps the order of effects per record."""
+    """Applies each key once when it ``remembers_keys``; keeps the order of effects per record.
+
+    One that ``can_be_asked`` tells a sender in doubt what it has, without taking anything.
+    """
 
     remembers_keys: bool = True
+    can_be_asked: bool = False
     behave: Callable[[Delivery], str] = lambda _delivery: APPLY
     keys: Counter[str] = field(default_factory=Counter)
     effects: dict[Record, list[int]] = field(default_factory=dict)
@@ -47,6 +51,8 @@ class Platform:
 
     def receive(self, delivery: Delivery) -> Outcome:
         """One request arrives, or does not; what the sender gets to know of it."""
+        if self.can_be_asked and delivery.doubt and self.keys[str(delivery.key)]:
+            return Applied(external_id=str(delivery.key))
         self.requests += 1
         behaviour = self.behave(delivery)
         if behaviour == DOWN:

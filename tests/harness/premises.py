@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ CREATE TABLE public.hearing (
     id bigint PRIMARY KEY, title text NOT NULL DEFAULT 'Hearing', status text NOT NULL DEFAULT 'scheduled', note text
 );
 CREATE TABLE public.shift (
-    unit text, day date, no smallint, remarks text NOT NULL DEFAULT '', PRIMARY KEY (unit, day, no)
+    unit text, day date, no smallint, remarks text NOT NULL DEFAULT 'Shift', PRIMARY KEY (unit, day, no)
 );
 """
 RUN = "import sys; from cdc.cli import main; sys.exit(main())"
@@ -140,7 +141,7 @@ def settings_for(dsn: str, board: Board, diary: Diary | None = None) -> dict[str
             "shift": {"table": "public.shift"},
         },
         "connectors": connectors,
-        "mappings": MAPPINGS if diary is not None else {k: v for k, v in MAPPINGS.items() if k != "for_diary"},
+        "mappings": {k: v for k, v in deepcopy(MAPPINGS).items() if diary is not None or k != "for_diary"},
         "daemon": {"lease": "6s", "soft_deadline": "200ms"},
         "web": {"listen": f"127.0.0.1:{free_port()}"},
     }
@@ -232,7 +233,7 @@ class Office:
     def execute(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
         """One statement of the application (or a look at the ledger), committed at once."""
         with db.connect(self.dsn, name="office app") as connection:
-            done = connection.execute(statement, parameters)  # type: ignore[arg-type]  # tests write their SQL inline
+            done = connection.execute(statement, parameters)
             return done.fetchall() if done.description else []
 
     def file(self, *ids: int, title: str = "Hearing", status: str = "scheduled") -> None:
@@ -288,10 +289,10 @@ class Office:
 
     # ------------------------------------------------------------ the daemon
 
-    def probe(self, page: str = "readyz") -> tuple[int, Json]:
-        """Status and body of one of the daemon's pages."""
+    def probe(self, page: str = "readyz", *, pages: str | None = None) -> tuple[int, Json]:
+        """Status and body of one of the daemon's pages; 0 when nobody answers."""
         try:
-            answer = requests.get(f"http://{self.settings['web']['listen']}/{page}", timeout=5)
+            answer = requests.get(f"http://{pages or self.settings['web']['listen']}/{page}", timeout=5)
         except requests.ConnectionError:
             return 0, None
         return answer.status_code, answer.json()
@@ -307,15 +308,16 @@ class Office:
             return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
 
     @contextmanager
-    def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        """A daemon process that is ready and owns all lanes; it must end well when it is asked to."""
-        process = self.start()
+    def running(self, path: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+        """A daemon process that is ready; asked to end after the block, unless it has ended well before."""
+        pages = load(path or self.path).web.listen
+        process = self.start(path)
         try:
-            until(lambda: process.poll() is not None or self.ready, self.report)
+            until(lambda: process.poll() is not None or self.probe(pages=pages)[0] == 200, self.report)
             assert process.poll() is None, self.report()
             yield process
-            assert process.poll() is None, self.report()
-            process.send_signal(signal.SIGTERM)
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0, self.report()
         finally:
             process.kill()

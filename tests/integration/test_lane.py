@@ -113,7 +113,7 @@ def test_a_transaction_newer_than_the_snapshot_is_found_too(db: outbox_db.Connec
 
 
 def test_the_newest_transaction_of_all_is_waited_for(db: outbox_db.Connection, dsn: str, taken: Take) -> None:
-    """Its xid equals xmax of the snapshot, so no list of running transactions has it, and no later id wakes the lane."""
+    """Its xid equals xmax of the snapshot: no list of running transactions has it, and no later id wakes the lane."""
     registered(db)
     platform = Platform()
     hand = taken(platform)

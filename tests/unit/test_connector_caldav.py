@@ -166,5 +166,5 @@ def test_order_inside_one_transaction_follows_the_command() -> None:
     """An inner update of a trigger is recorded before the outer one that it overwrites."""
     inner = Stamp(delivery().key, change_id=4, xid=5, command_id=9)
     assert inner.is_newer_than(delivery(5).change)
-    assert not inner.is_newer_than(delivery(5, operation=Operation.DELETE).change)
+    assert inner.is_newer_than(delivery(5, operation=Operation.DELETE).change)
     assert not Stamp(delivery().key, 4, 4, 9).is_newer_than(delivery(5).change)

@@ -114,6 +114,7 @@ def test_every_column_that_an_expression_starts_from_is_checked(expression: str)
         ("", "expected a text"),
         ("a ==", "not a JMESPath expression: "),
         ("a b", "not a JMESPath expression: "),
+        ("a = 'x'", "not a JMESPath expression: Unknown token '=' at character 3; equality is written =="),
         ("foo(a)", "not a JMESPath expression: unknown function foo()"),
         ("length(a, a)", "not a JMESPath expression: length() takes 1 arguments, not 2"),
         ("not_null()", "not a JMESPath expression: not_null() takes 1 arguments, not 0"),

@@ -1,0 +1,154 @@
+"""Sets the scene: database, receivers, a fault proxy before each of them, and the config of the daemons."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+import psycopg
+import yaml
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from cdc import embedded
+from cdc.config import load
+from cdc.demo.stage import prepare
+from outbox.model import Guarantee, Json
+from tests.chaos.calendars import CALENDAR, PASSWORD, USER, radicale_receiver
+from tests.chaos.cast import DATABASE_MENU, Part, wire_menu
+from tests.chaos.effects import Receiver
+from tests.chaos.ledger import TOKEN, Ledger, ledger_receiver
+from tests.faults.proxy import Proxy, Target, proxied, seeded
+
+LEASE_SECONDS = 5.0
+DEADLINE = "1200ms"
+_CALM_REQUESTS = 5
+_CALM_STATEMENTS = 800
+_OPTIONS = {"fsync": "off", "full_page_writes": "off"}  # the machine is not switched off here, only processes
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A part with the receiver and the proxy that play it."""
+
+    part: Part
+    receiver: Receiver
+    proxy: Proxy
+
+
+class Database:
+    """An embedded PostgreSQL that can be torn down and started again."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._server = embedded.start(directory, options=_OPTIONS)
+        self.dsn = self._server.dsn
+        self.restarts = 0
+
+    @property
+    def socket(self) -> Path:
+        return Path(str(conninfo_to_dict(self.dsn)["host"])) / ".s.PGSQL.5432"
+
+    def restart(self) -> None:
+        """As ``pg_ctl restart -m immediate``: no session is told, nothing is written that was not; then recovery."""
+        with psycopg.connect(self.dsn) as connection:
+            row = connection.execute("SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int").fetchone()
+        assert row is not None
+        os.kill(row[0], signal.SIGQUIT)
+        assert self._server.guard is not None
+        self._server.guard.wait(30)
+        self._server.stop()
+        self._server = embedded.start(self._directory, options=_OPTIONS)
+        self.restarts += 1
+
+    def stop(self) -> None:
+        self._server.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """Everything but the daemons and the application."""
+
+    folder: Path
+    config: Path
+    database: Database
+    wire: Proxy
+    actors: tuple[Actor, ...]
+    began: float = field(default_factory=time.monotonic)
+
+    def heal(self) -> None:
+        """No fault from now on."""
+        for proxy in (self.wire, *(actor.proxy for actor in self.actors)):
+            proxy.heal()
+        for actor in self.actors:
+            actor.receiver.heal()
+
+
+@contextmanager
+def set_up(folder: Path, parts: tuple[Part, ...], *, seed: int, late: bool = False) -> Iterator[Estate]:
+    """The estate below ``folder``, cleared away at the end. ``late``: late copies also where nobody survives them."""
+    with ExitStack() as stack:
+        database = Database(folder / "database")
+        stack.callback(database.stop)
+        wire = stack.enter_context(proxied(database.socket, seeded(seed, DATABASE_MENU, calm=_CALM_STATEMENTS)))
+        actors = tuple(
+            _actor(stack, folder, part, seed=seed + number, late=late or part.survives_late_copies)
+            for number, part in enumerate(parts)
+        )
+        config = _write_config(folder, wire, actors, database.dsn)
+        prepare(database.dsn, load(config))
+        yield Estate(folder, config, database, wire, actors)
+
+
+def _actor(stack: ExitStack, folder: Path, part: Part, *, seed: int, late: bool) -> Actor:
+    receiver: Receiver
+    if part.guarantee is Guarantee.EXACT_CAS:
+        receiver = stack.enter_context(radicale_receiver(folder / part.name))
+    else:
+        ledger = Ledger(remembers=part.remembers, late=late, seed=seed)
+        receiver = stack.enter_context(ledger_receiver(ledger, part.collection))
+    target: Target = receiver.address
+    chooser = seeded(seed, wire_menu(late=late), calm=_CALM_REQUESTS)
+    return Actor(part, receiver, stack.enter_context(proxied(target, chooser)))
+
+
+def _write_config(folder: Path, wire: Proxy, actors: tuple[Actor, ...], dsn: str) -> Path:
+    """The demo's captures and mappings, with our connectors in the place of its own."""
+    text = (files("cdc.demo") / "sync-config.yml").read_text(encoding="utf-8")
+    document = yaml.safe_load(re.sub(r"@[A-Z]+@", "later", text))
+    types = {actor.part.record_type for actor in actors}
+    document["database"] = {"dsn": make_conninfo(dsn, host="127.0.0.1", port=wire.port)}
+    document["capture"] = {name: table for name, table in document["capture"].items() if name in types}
+    mappings = {actor.part.mapping for actor in actors}
+    document["mappings"] = {name: mapping for name, mapping in document["mappings"].items() if name in mappings}
+    document["connectors"] = {actor.part.name: _connector(actor) for actor in actors}
+    document["daemon"] = {"lease": f"{LEASE_SECONDS:g}s", "soft_deadline": "300ms"}
+    path = folder / "sync-config.yml"
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return path
+
+
+def _connector(actor: Actor) -> Mapping[str, Json]:
+    part = actor.part
+    calendar = part.kind == "caldav"
+    route = {"mapping": part.mapping, **({"where": part.where} if part.where else {})}
+    return {
+        "kind": part.kind,
+        "url": f"{actor.proxy.url}/{USER}/{CALENDAR}/" if calendar else actor.proxy.url,
+        "auth": {"basic": {"username": USER, "password": PASSWORD}} if calendar else {"bearer": TOKEN},
+        "allow_addresses": ["127.0.0.0/8"],
+        "concurrency": 1 if calendar else 4,
+        "page_size": 20,
+        "deadline": DEADLINE,
+        "retry": {"attempts": 1000, "base": "100ms", "max": "1s"},
+        "require": part.guarantee.value,
+        "options": dict(part.options),
+        "routes": {part.record_type: route},
+    }

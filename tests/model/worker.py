@@ -1,0 +1,424 @@
+"""What a worker does, one step at a time; between any two steps it may be stopped, replaced or killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from outbox.model import Guarantee
+from tests.model import ledger as books
+from tests.model.receivers import APPLIED, CONFLICT, key, look, must_look, version
+from tests.model.rules import Assumption, Rule
+from tests.model.state import (
+    AFTER_QUIET,
+    ANSWERED,
+    DEAD,
+    HELD,
+    IN_FLIGHT,
+    LOOKED,
+    NEVER,
+    NOW,
+    OFF,
+    OWNER,
+    QUEUED,
+    SENT,
+    UNKNOWN,
+    WAITING,
+    ZOMBIE,
+    Copy,
+    Ledger,
+    Row,
+    State,
+    Worker,
+    World,
+    put,
+)
+
+Label: TypeAlias = tuple[str, int, int]
+"""What happened, to which change (-1: none), by which worker (-1: none)."""
+Step: TypeAlias = tuple[Label, State]
+
+UNANSWERED, REJECTED, BUSY, LATER, PARKED, SUPERSEDED = (
+    "unanswered",
+    "rejected",
+    "busy with our key",
+    "not applied",
+    "parked",
+    "superseded",
+)
+
+_TELL_BY_KEY = frozenset({Guarantee.EXACT_TX, Guarantee.EXACT_WINDOW})
+"""Classes whose platform knows a repetition by its key alone: a new generation is a new effect there."""
+
+
+def steps(state: State, world: World) -> Iterator[Step]:
+    """Everything that any worker may do next."""
+    yield from _take_over(state, world)
+    for number, worker in enumerate(state.workers):
+        if worker.role != OFF:
+            yield from _at_work(state, world, number)
+        if worker.role == ZOMBIE:
+            yield ("learns that its lease is over and gives up", -1, number), stopped(state, world, number)
+
+
+def stopped(state: State, world: World, number: int) -> State:
+    """The worker forgets everything; nobody waits for its answers any more."""
+    idle = Worker(OFF, (None,) * len(world.changes), ((-1, 0),) * len(world.records))
+    orphans = [copy._replace(worker=-1) if copy.worker == number else copy for copy in state.network]
+    return state._replace(workers=put(state.workers, number, idle), network=tuple(sorted(orphans)))
+
+
+def _at_work(state: State, world: World, number: int) -> Iterator[Step]:
+    worker = state.workers[number]
+    if worker.role == OWNER:
+        yield from _claim(state, world, number)
+        yield from _take_due(state, world, number)
+        yield from _detach(state, world, number)
+    for change, row in enumerate(worker.rows):
+        if row is None:
+            continue
+        if row.phase == ANSWERED:
+            yield from _settle(state, world, number, change, row)
+        elif _may_start(world, worker, change, row):
+            yield from _start(state, world, number, change, row)
+        elif row.phase == LOOKED and _inside(world, worker, Rule.DEADLINE_INSIDE_LEASE):
+            yield from _write(state, world, number, change, row)
+
+
+def _inside(world: World, worker: Worker, rule: Rule) -> bool:
+    return worker.role == OWNER or rule not in world.rules
+
+
+def _with_row(state: State, number: int, change: int, row: Row | None) -> State:
+    worker = state.workers[number]
+    return state._replace(
+        workers=put(state.workers, number, worker._replace(rows=put(worker.rows, change, row))),
+    )
+
+
+# ---------------------------------------------------------------- owning the lane
+
+
+def _take_over(state: State, world: World) -> Iterator[Step]:
+    """A free lane: a new epoch, and what the last owner left."""
+    roles = [worker.role for worker in state.workers]
+    if OWNER in roles or OFF not in roles:
+        return
+    number = roles.index(OFF)
+    ledger = books.doubts(state.ledger, world, _due_of_doubt(world))
+    ledger, rows = _recovered(ledger, world)
+    ledger = books.ends_page(ledger)
+    owner = Worker(OWNER, rows, ledger.remotes)
+    yield (
+        ("takes the lane over and recovers", -1, number),
+        state._replace(ledger=ledger, workers=put(state.workers, number, owner)),
+    )
+
+
+def _recovered(ledger: Ledger, world: World) -> tuple[Ledger, tuple[Row | None, ...]]:
+    """The open claim's rows, minus what is settled, minus what is in delivery; behind a doubt they were never sent."""
+    rows: list[Row | None] = [None] * len(world.changes)
+    for change in range(ledger.position, ledger.claim):
+        placed = ledger.deliveries[change] is not None
+        if placed and Rule.RECOVERY_MINUS_OPEN in world.rules:
+            continue
+        if ledger.settled[change] and Rule.RECOVERY_MINUS_SETTLED in world.rules:
+            continue
+        if not placed and books.is_behind_doubt(ledger, world, change):
+            ledger = books.enters(ledger, change, Row(), HELD)
+        else:
+            first = all(rows[other] is None for other in world.siblings[change])
+            perhaps_sent = first and not world.guarantee.needs_intent
+            rows[change] = Row(doubt=perhaps_sent and Rule.DOUBT_AFTER_TAKEOVER in world.rules)
+    return ledger, tuple(rows)
+
+
+def _due_of_doubt(world: World) -> str:
+    if world.guarantee is Guarantee.ONCE_OR_ASK and Rule.PERSON_DECIDES in world.rules:
+        return NEVER
+    if world.guarantee is Guarantee.VERIFY and Rule.QUIET_PERIOD in world.rules:
+        return AFTER_QUIET
+    return NOW
+
+
+# ---------------------------------------------------------------- taking work
+
+
+def _claim(state: State, world: World, number: int) -> Iterator[Step]:
+    """The next page, once the last one has ended; its commit also flushes what the application committed."""
+    ledger = state.ledger
+    if ledger.claim or ledger.position >= state.present:
+        return
+    end = min(state.present, ledger.position + world.page_size)
+    claim = range(ledger.position, end)
+    ledger = ledger._replace(claim=end)
+    worker = state.workers[number]
+    rows = list(worker.rows)
+    blocked = [change for change in claim if books.is_blocked(ledger, world, change)]
+    for change in claim:
+        if change not in blocked or Rule.FOLLOWERS_HELD not in world.rules:
+            rows[change] = Row()
+        else:
+            ledger = books.enters(ledger, change, Row(), HELD)
+    ledger = books.ends_page(ledger)
+    if Rule.CLAIM_NAMES_ITS_ROWS not in world.rules:
+        ledger = ledger._replace(position=end, claim=0)
+    state = state._replace(
+        ledger=ledger,
+        flushed=state.present if Rule.CLAIM_IS_FLUSHED in world.rules else state.flushed,
+        workers=put(state.workers, number, worker._replace(rows=tuple(rows))),
+    )
+    yield ("claims a page: " + " ".join(map(world.name, claim)), -1, number), state
+
+
+def _take_due(state: State, world: World, number: int) -> Iterator[Step]:
+    """claim_due: a delivery in flight again, under a new fence."""
+    worker = state.workers[number]
+    for change, delivery in enumerate(state.ledger.deliveries):
+        if delivery is None or not books.falls_due(delivery) or worker.rows[change] is not None:
+            continue
+        if _under_way(world, worker, change) and Rule.ONE_UNDER_WAY in world.rules:
+            continue
+        if _next_in_doubt(world, worker, change) and Rule.REPLAY_BEHIND_DOUBT in world.rules:
+            continue
+        taken = delivery._replace(
+            state=IN_FLIGHT,
+            attempts=delivery.attempts + 1,
+            fence=delivery.fence + 1,
+            doubt=delivery.doubt or delivery.state == UNKNOWN,
+            due=NEVER,
+        )
+        row = Row(QUEUED, taken.generation, taken.attempts, taken.fence, taken.doubt)
+        ledger = state.ledger._replace(deliveries=put(state.ledger.deliveries, change, taken))
+        yield (
+            ("takes up the due delivery", change, number),
+            _with_row(state._replace(ledger=ledger), number, change, row),
+        )
+
+
+def _next_in_doubt(world: World, worker: Worker, change: int) -> bool:
+    """Backlog.busy: the next of the record in memory was perhaps sent, and nothing may overtake it."""
+    rows = [row for other in world.siblings[change] if (row := worker.rows[other]) is not None]
+    return bool(rows) and rows[0].doubt
+
+
+def _detach(state: State, world: World, number: int) -> Iterator[Step]:
+    """The soft deadline: rows of the page that are under way become deliveries, what waits behind them is held."""
+    rows = state.workers[number].rows
+    flying = [change for change, row in enumerate(rows) if row and row.phase in (LOOKED, SENT)]
+    bare = [change for change in flying if rows[change].fence == 0]  # type: ignore[union-attr]
+    records = {world.record_of[change] for change in flying}
+    waiting = [change for change, row in enumerate(rows) if row and row.phase in (QUEUED, ANSWERED)]
+    if not state.budgets.allows("detach") or not bare or any(world.record_of[change] not in records for change in waiting):
+        return
+    ledger, kept = state.ledger, list(rows)
+    for change in bare:
+        ledger = books.steps_back(books.enters(ledger, change, rows[change] or Row(), IN_FLIGHT), world, change)
+        entered = ledger.deliveries[change]
+        kept[change] = (rows[change] or Row())._replace(fence=entered.fence if entered else 0)
+    for change in waiting:
+        ledger = books.enters(ledger, change, rows[change] or Row(), HELD)
+        kept[change] = None
+    worker = state.workers[number]._replace(rows=tuple(kept))
+    workers = put(state.workers, number, worker)
+    freed = state._replace(ledger=books.ends_page(ledger), workers=workers, budgets=state.budgets.less("detach"))
+    yield ("moves what outlives the soft deadline to outbox.delivery", -1, number), freed
+
+
+# ---------------------------------------------------------------- sending
+
+
+def _under_way(world: World, worker: Worker, change: int) -> bool:
+    """True when a change of the record is under way in this worker (or ended and is not yet settled)."""
+    phases = [row.phase for other in world.siblings[change] if (row := worker.rows[other]) is not None]
+    busy = (LOOKED, SENT, ANSWERED) if Rule.NEXT_AFTER_COMMIT in world.rules else (LOOKED, SENT)
+    return any(phase in busy for phase in phases)
+
+
+def _may_start(world: World, worker: Worker, change: int, row: Row) -> bool:
+    """The record's first row in memory, nothing of the record under way, and the lease outlives the deadline."""
+    if row.phase != QUEUED or not _inside(world, worker, Rule.LEASE_BEFORE_SEND):
+        return False
+    if Rule.ONE_UNDER_WAY not in world.rules:
+        return True
+    earlier = [worker.rows[other] for other in world.siblings[change] if other < change]
+    if any(other is not None and other.phase == QUEUED for other in earlier):
+        return False
+    return not _under_way(world, worker, change)
+
+
+def _start(state: State, world: World, number: int, change: int, row: Row) -> Iterator[Step]:
+    """The first request of an exchange, or the end of a row that is not sent."""
+    remote = state.workers[number].remotes[world.record_of[change]]
+    if remote[0] > change and Rule.NEVER_OLDER in world.rules:
+        ended = row._replace(phase=ANSWERED, outcome=SUPERSEDED)
+        yield ("finds it overtaken", change, number), _with_row(state, number, change, ended)
+    elif _must_park(state, world, change, row):
+        ended = row._replace(phase=ANSWERED, outcome=PARKED)
+        yield ("must not send it again by itself", change, number), _with_row(state, number, change, ended)
+    elif must_look(world, change, row, remote):
+        yield from _look(state, world, number, change, row)
+    else:
+        yield from _write(state, world, number, change, row._replace(match=remote[1]))
+
+
+def _must_park(state: State, world: World, change: int, row: Row) -> bool:
+    if not row.doubt:
+        return False
+    if world.guarantee is Guarantee.ONCE_OR_ASK:
+        return Rule.PERSON_DECIDES in world.rules
+    over = world.guarantee is Guarantee.EXACT_WINDOW and state.forgotten[change]
+    return over and Rule.WINDOW_BEFORE_RESEND in world.rules
+
+
+def _look(state: State, world: World, number: int, change: int, row: Row) -> Iterator[Step]:
+    entered = _with_intent(state, world, number, change, row)
+    if entered is None:
+        return
+    state, row = entered
+    state = _after_dead_copies(state, world, change)
+    row = look(state, world, change, row)
+    phase, answer = (ANSWERED, "it is there") if row.outcome == APPLIED else (LOOKED, "it is not there")
+    yield (f"asks the platform: {answer}", change, number), _with_row(state, number, change, row._replace(phase=phase))
+
+
+def _write(state: State, world: World, number: int, change: int, row: Row) -> Iterator[Step]:
+    """The writing request leaves (behind its intent, where the class needs one)."""
+    entered = _with_intent(state, world, number, change, row)
+    if entered is None:
+        return
+    state, row = entered
+    match = row.match if world.guarantee is Guarantee.EXACT_CAS else 0
+    copy = Copy(change, key(world, change, row)[1], number, match)
+    state = _after_dead_copies(state, world, change)
+    state = state._replace(network=tuple(sorted((*state.network, copy))))
+    if world.guarantee is Guarantee.ONCE_OR_ASK:
+        state = state._replace(sends=put(state.sends, change, state.sends[change] + 1))
+    against = "" if world.guarantee is not Guarantee.EXACT_CAS else f" (against version {match})"
+    intent = " after its intent is committed" if world.guarantee.needs_intent and Rule.INTENT in world.rules else ""
+    sent = row._replace(phase=SENT, match=0, look=False)
+    yield (f"sends{against}{intent}", change, number), _with_row(state, number, change, sent)
+
+
+def _after_dead_copies(state: State, world: World, change: int) -> State:
+    """Without the late copies that the assumptions declare dead when a new request of the record leaves."""
+    dead = _dead_copies(state, world, change)
+    return state._replace(network=tuple(copy for copy in state.network if copy not in dead)) if dead else state
+
+
+def _dead_copies(state: State, world: World, change: int) -> list[Copy]:
+    if world.guarantee is Guarantee.CONVERGE:
+        assumed = Assumption.COPIES_DIE_BEFORE_NEXT in world.assumptions
+    else:
+        removes = world.guarantee is Guarantee.EXACT_CAS and world.changes[change].removes
+        assumed = removes and Assumption.CREATES_DIE_BEFORE_DELETE in world.assumptions
+    if not assumed:
+        return []
+    late = [copy for copy in state.network if copy.change in world.siblings[change] and not is_awaited(state, copy)]
+    return [copy for copy in late if copy.match == 0]
+
+
+def is_awaited(state: State, copy: Copy) -> bool:
+    """True when the lane's owner waits for the answer; a copy that only a stopped worker waits for is a late one."""
+    return copy.worker >= 0 and state.workers[copy.worker].role == OWNER
+
+
+def _with_intent(state: State, world: World, number: int, change: int, row: Row) -> tuple[State, Row] | None:
+    """The row as a delivery in flight, committed under the epoch; None where the ledger refuses."""
+    if not world.guarantee.needs_intent or Rule.INTENT not in world.rules or row.fence:
+        return state, row
+    if not _inside(world, state.workers[number], Rule.EPOCH_AT_WRITE):
+        return None
+    others = [state.ledger.deliveries[other] for other in world.siblings[change]]
+    if any(other is not None and other.state == IN_FLIGHT for other in others):
+        return None  # delivery_one_in_flight, or the primary key
+    ledger = books.steps_back(books.enters(state.ledger, change, row, IN_FLIGHT), world, change)
+    entered = ledger.deliveries[change]
+    return state._replace(ledger=books.ends_page(ledger)), row._replace(fence=entered.fence if entered else 0)
+
+
+# ---------------------------------------------------------------- settling
+
+
+def _settle(state: State, world: World, number: int, change: int, row: Row) -> Iterator[Step]:
+    """The transaction that writes down how an attempt ended; what the ledger refuses ends the worker."""
+    worker = state.workers[number]
+    if row.outcome == CONFLICT:
+        again = row._replace(phase=QUEUED, outcome="", look=True)
+        if worker.role == OWNER:
+            yield ("meets another version and asks again", change, number), _with_row(state, number, change, again)
+        return
+    if not _inside(world, worker, Rule.EPOCH_AT_WRITE):
+        return
+    if _is_refused(state, world, change, row):
+        breach = "the ledger refuses its owner" if worker.role == OWNER else state.breach
+        yield ("is refused by the ledger", change, number), stopped(state, world, number)._replace(breach=breach)
+        return
+    done = _settled(state, world, number, change, row)
+    if worker.role != OWNER and not world.forgives_old_epochs:
+        done = done._replace(breach="a settle succeeded under an old epoch")
+    yield (f"settles: {row.outcome}", change, number), done
+
+
+def _is_refused(state: State, world: World, change: int, row: Row) -> bool:
+    delivery = state.ledger.deliveries[change]
+    fenced = delivery is not None and delivery.state == IN_FLIGHT and delivery.fence == row.fence
+    if row.fence and not fenced and (Rule.FENCE in world.rules or delivery is None):
+        return True
+    if row.outcome in (APPLIED, SUPERSEDED):
+        return Rule.UNIQUE_SETTLE in world.rules and books.is_settled(state.ledger, change, row.generation)
+    return not row.fence and delivery is not None
+
+
+def _settled(state: State, world: World, number: int, change: int, row: Row) -> State:
+    worker = state.workers[number]
+    rows = put(worker.rows, change, None)
+    if row.outcome in (APPLIED, SUPERSEDED):
+        ledger = books.settles(state.ledger, change, row, row.outcome)
+        if row.outcome == APPLIED:
+            ledger = books.remembers(ledger, world, change, version(state, world, world.record_of[change]))
+        waits = None
+    else:
+        waits, due = _verdict(state, world, change, row)
+        doubt = row._replace(doubt=row.doubt or waits == UNKNOWN)
+        ledger = books.enters(state.ledger, change, row if waits != DEAD else doubt._replace(doubt=False), waits, due)
+        ledger = books.steps_back(ledger, world, change) if waits != DEAD and not row.fence else ledger
+        if waits != DEAD and Rule.FOLLOWERS_HELD in world.rules:
+            ledger, rows = _hold_followers(ledger, world, change, rows)
+    if row.fence and waits in (None, DEAD):
+        ledger = books.promotes(ledger, world, change)
+    ledger = books.ends_page(ledger)
+    remotes = ledger.remotes if worker.role == OWNER else worker.remotes
+    worker = worker._replace(rows=rows, remotes=remotes)
+    return state._replace(ledger=ledger, workers=put(state.workers, number, worker))
+
+
+def _hold_followers(
+    ledger: Ledger, world: World, change: int, rows: tuple[Row | None, ...]
+) -> tuple[Ledger, tuple[Row | None, ...]]:
+    for other in world.siblings[change]:
+        follower = rows[other]
+        if follower is not None and follower.phase == QUEUED:
+            ledger = books.enters(ledger, other, follower, HELD)
+            rows = put(rows, other, None)
+    return ledger, rows
+
+
+def _verdict(state: State, world: World, change: int, row: Row) -> tuple[str, str]:
+    """cdc.verdict.judge: the next state of a delivery that was not applied, and when it is touched again."""
+    spent = row.attempt >= world.attempts
+    busy = row.outcome == BUSY and Rule.BUSY_KEEPS_DOUBT not in world.rules
+    if row.outcome == REJECTED or busy:
+        return DEAD, NEVER
+    if row.outcome == PARKED:
+        return UNKNOWN, NEVER
+    if row.outcome == LATER and not row.doubt:
+        return (DEAD, NEVER) if spent else (WAITING, NOW)
+    due = _due_of_doubt(world)
+    forgotten = world.guarantee is Guarantee.EXACT_WINDOW and state.forgotten[change]
+    if due == NEVER or forgotten:
+        return UNKNOWN, NEVER
+    if not spent:
+        return UNKNOWN, due
+    stays = world.guarantee in _TELL_BY_KEY and Rule.SPENT_DOUBT_STAYS_OPEN in world.rules
+    return (UNKNOWN, NEVER) if stays or world.guarantee.needs_intent else (DEAD, NEVER)
