@@ -38,6 +38,10 @@ dev: $(DEV) ## Make .venv with hms-sync and the tools of developers in it
 test: $(DEV) ## Run all tests on a PostgreSQL of their own
 	@$(BIN)/pytest $(ARGS)
 
+.PHONY: chaos
+chaos: $(DEV) ## Kill, stop and cut everything for minutes, then count what arrived (ARGS=--long: a night)
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
 .PHONY: lint
 lint: $(DEV) ## Check style, format and the layers of the house
 	@$(BIN)/ruff check .

@@ -6,6 +6,7 @@ can be repeated; every write also carries the key of its delivery, for platforms
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from ipaddress import ip_network
@@ -23,6 +24,7 @@ from connectors.transports import open_transport
 from outbox.model import Action as What
 from outbox.model import Applied, Change, Delivery, HmsSyncError, Json, Message, Operation, Rejected
 
+_LOG = logging.getLogger(__name__)
 _EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 _SEND_DEADLINE_SECONDS = 10.0
 
@@ -46,8 +48,10 @@ class SchedulerConnector(RestConnector):
     def send(self, payload: Mapping[str, Json]) -> bool:
         """Create or change one hearing now; ``payload`` has an ``id``. False when the scheduler refuses it.
 
-        Nothing is recorded and nothing repeated. HmsSyncError when the scheduler gives no clear answer.
+        Nothing is recorded (but a refusal is logged) and nothing repeated. HmsSyncError when the answer is not clear.
         """
+        if not self._url.startswith(("http://", "https://")):
+            raise HmsSyncError(f"{self._url!r} is not an http or https URL; write https://host/path")
         channel = Channel(
             auth=Bearer(SecretStr(self._token)) if self._token else None,
             allow_addresses=_EVERYWHERE,  # the caller named the URL, no row of a database did
@@ -63,6 +67,7 @@ class SchedulerConnector(RestConnector):
         if isinstance(outcome, Applied):
             return True
         if isinstance(outcome, Rejected):
+            _LOG.warning("the scheduler refused the hearing: %s", outcome.reason)
             return False
         raise HmsSyncError(
             f"the scheduler at {self._url} gave no clear answer: {outcome.reason}; look there, then repeat"

@@ -40,7 +40,8 @@ def check_deliverable(connection: Connection, connector: str, record_type: str) 
         raise HmsSyncError(f"system {connector} has no route for record type {record_type}: add one under its routes")
     if facts["paused"]:
         raise HmsSyncError(
-            f"system {connector} is paused: {facts['paused_reason']}; `hms-sync resume {connector}` starts it again"
+            f"system {connector} is paused: {facts['paused_reason']}; "
+            f"`hms-sync resume {connector} --reason …` starts it again"
         )
 
 

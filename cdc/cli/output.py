@@ -1,4 +1,4 @@
-"""What a command shows: tables and progress on a terminal, plain lines in a pipe, or JSON with stable keys."""
+"""What a command shows: tables and progress on a terminal, aligned lines in a pipe, or JSON with stable keys."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from uuid import UUID
 
 import simplejson
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +24,9 @@ from cdc.logs import plain
 from outbox.model import Json
 
 Row: TypeAlias = Sequence[Any]
+
+_SHORT = 24  # characters: up to here a cell is a name or a number, to be read in one piece; beyond it is prose,
+_PROSE = 16  # which is wrapped, to no less than this
 
 
 class Output:
@@ -48,7 +53,7 @@ class Output:
         """A table; in a pipe its columns are only aligned."""
         cells = [[cell(value) for value in row] for row in rows]
         if self.is_terminal:
-            Console().print(_rich_table(names, cells, title))
+            print_table(Console(), names, cells, title)
         else:
             self._plain_table(names, cells, title)
 
@@ -123,10 +128,27 @@ def ago(seconds: float | None) -> str:
     return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
 
 
+def print_table(console: Console, names: Sequence[str], cells: Sequence[Sequence[str]], title: str) -> None:
+    """A table where the terminal is wide enough for it, else a block of lines for each row."""
+    if _least_width(names, cells) <= console.width:
+        console.print(_rich_table(names, cells, title))
+        return
+    if title:
+        console.print(Text(title, style="italic"))
+    for first, *rest in cells:
+        told = [f"{name} {text}" for name, text in zip(names[1:], rest, strict=True) if text != "-"]
+        console.print(Text(first, style="bold"), Padding(Text(" · ".join(told)), (0, 0, 0, 2)))
+
+
+def _least_width(names: Sequence[str], cells: Sequence[Sequence[str]]) -> int:
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+    return sum(3 + (width if width <= _SHORT else _PROSE) for width in widths)
+
+
 def _rich_table(names: Sequence[str], cells: Sequence[Sequence[str]], title: str) -> Table:
-    table = Table(title=title or None, title_justify="left", header_style="bold")
-    for name in names:
-        table.add_column(name, overflow="fold")
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    for name, *column in zip(names, *cells, strict=True):
+        table.add_column(name, overflow="fold", no_wrap=max(map(len, column), default=0) <= _SHORT)
     for row in cells:
         table.add_row(*map(Text, row))
     return table

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from connectors.registry import ConnectorKind, kinds
 from pydantic import BaseModel
 
 from cdc.config.models import Auth, ConnectorConfig
 from connectors.channel import Auth as ChannelAuth
 from connectors.channel import Basic, Bearer, Channel, HeaderKey
 from connectors.exchange import HttpConnector
+from connectors.registry import ConnectorKind, kinds
 
 
 @dataclass(frozen=True, slots=True)

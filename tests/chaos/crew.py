@@ -28,6 +28,7 @@ POINTS = (
     "drain.begin",
 )
 AT_RANDOM = "at random"
+STARTING = "while starting"
 _OFTEN = frozenset({"send.started", "send.answered", "settle.before_commit", "settle.committed"})
 
 
@@ -37,8 +38,14 @@ class Daemon:
 
     process: subprocess.Popen[bytes]
     label: str
+    sign: Path
     wakes_at: float | None = None
     drains: bool = False
+
+    @property
+    def at_work(self) -> bool:
+        """True when it has done something that can be broken: on a slow machine starting takes long."""
+        return self.sign.exists()
 
 
 class Crew:
@@ -56,6 +63,7 @@ class Crew:
         self._size = size
         self._lease = lease_seconds
         self._dice = random.Random(seed)
+        self._numbers = count()
         self._points = count(self._dice.randrange(len(POINTS)))
 
     @property
@@ -80,8 +88,7 @@ class Crew:
         self._strike(signal.SIGSTOP)
 
     def drain_one(self) -> None:
-        if self.awake:
-            daemon = self._dice.choice(self.awake)
+        if (daemon := self._victim()) is not None:
             daemon.drains = True
             daemon.process.send_signal(signal.SIGTERM)
 
@@ -91,10 +98,10 @@ class Crew:
             daemon.process.send_signal(signal.SIGCONT)
         time.sleep(0.5)  # the sleepers do what they were about to do
         for daemon in self.daemons:
-            daemon.label = AT_RANDOM
+            daemon.label = AT_RANDOM if daemon.at_work else STARTING
             daemon.process.kill()
             daemon.process.wait()
-            self.kills[AT_RANDOM] += 1
+            self.kills[daemon.label] += 1
         self.daemons.clear()
 
     def go_home(self, seconds: float) -> None:
@@ -120,12 +127,14 @@ class Crew:
             label = POINTS[next(self._points) % len(POINTS)]
             nth = self._dice.randint(1, 12 if label in _OFTEN else 2)
             signum = signal.SIGSTOP if self._dice.random() < 0.2 else signal.SIGKILL
+        sign = self.config.with_name(f"at-work-{next(self._numbers)}")
         command = [
             sys.executable,
             "-P",
             "-m",
             "tests.chaos.process",
             str(self.config),
+            str(sign),
             label,
             str(nth),
             str(int(signum)),
@@ -134,13 +143,18 @@ class Crew:
             process = subprocess.Popen(
                 command, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": _python_path()}
             )
-        self.daemons.append(Daemon(process, label))
+        self.daemons.append(Daemon(process, label, sign))
 
     def _strike(self, signum: signal.Signals) -> None:
-        if self.awake:
-            daemon = self._dice.choice(self.awake)
-            daemon.label = AT_RANDOM
+        if (daemon := self._victim()) is not None:
+            daemon.label = AT_RANDOM if daemon.at_work else STARTING
             daemon.process.send_signal(signum)
+
+    def _victim(self) -> Daemon | None:
+        """One that works; now and then anyone, who may just be starting."""
+        anyone = self._dice.random() < 0.4
+        standing = [daemon for daemon in self.awake if anyone or daemon.at_work]
+        return self._dice.choice(standing) if standing else None
 
     def _look_at(self, daemon: Daemon) -> None:
         if (code := daemon.process.poll()) is not None:

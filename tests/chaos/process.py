@@ -1,6 +1,7 @@
 """A daemon that sends itself a signal when it passes a labelled point for the n-th time.
 
-``python -m tests.chaos.process CONFIG POINT NTH SIGNAL``; with NTH 0 it never does. Ends with 3 where it could not
+``python -m tests.chaos.process CONFIG AT_WORK POINT NTH SIGNAL``; with NTH 0 it never does. It makes the
+file AT_WORK when it passes the first point of all. Ends with 3 where it could not
 start for a reason that it can name (the database is away).
 """
 
@@ -19,18 +20,22 @@ from outbox.model import HmsSyncError
 
 
 class Trap:
-    """Counts the passings of one point over all lanes of the process."""
+    """Counts the passings of one point over all lanes of the process; the first of any is noted in ``at_work``."""
 
-    def __init__(self, point: str, nth: int, signum: int) -> None:
+    def __init__(self, at_work: Path, point: str, nth: int, signum: int) -> None:
+        self._at_work: Path | None = at_work
         self._point = point
         self._left = nth
         self._signum = signum
         self._lock = threading.Lock()
 
     def __call__(self, name: str) -> None:
-        if name != self._point:
-            return
         with self._lock:
+            if self._at_work is not None:
+                self._at_work.touch()
+                self._at_work = None
+            if name != self._point:
+                return
             self._left -= 1
             strikes = self._left == 0
         if strikes:
@@ -38,10 +43,10 @@ class Trap:
 
 
 if __name__ == "__main__":
-    config, point, nth, signum = sys.argv[1:]
+    config, at_work, point, nth, signum = sys.argv[1:]
     logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(message)s")
     try:
-        run(Path(config), point=Trap(point, int(nth), int(signum)))
+        run(Path(config), point=Trap(Path(at_work), point, int(nth), int(signum)))
     except (HmsSyncError, psycopg.OperationalError) as error:
         logging.warning("not started: %s", error)
         sys.exit(3)

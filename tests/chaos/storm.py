@@ -16,7 +16,7 @@ from tests.chaos.estate import LEASE_SECONDS, Estate, set_up
 from tests.chaos.office import Clerk, office
 
 _TICK_SECONDS = 0.05
-_BLOW_SECONDS = 1.1
+_BLOW_SECONDS = 0.8
 _DRAIN_SECONDS = 30.0
 
 Say = Callable[[str], None]

@@ -183,6 +183,8 @@ def test_send_creates_and_changes(scheduler: Scheduler) -> None:
 def test_send_tells_a_refusal_from_no_answer(scheduler: Scheduler) -> None:
     assert SchedulerConnector(scheduler.url, TOKEN).send({"id": "x"}) is False
     assert SchedulerConnector(scheduler.url, "wrong").send(hearing()) is False
+    with pytest.raises(HmsSyncError, match="'nonsense' is not an http or https URL"):
+        SchedulerConnector("nonsense", TOKEN).send(hearing())
     with pytest.raises(HmsSyncError, match="no clear answer"):
         SchedulerConnector(f"http://127.0.0.1:{free_port()}", TOKEN).send(hearing())
     with hostile(resets) as receiver, pytest.raises(HmsSyncError, match="no clear answer"):

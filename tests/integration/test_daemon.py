@@ -142,13 +142,15 @@ def test_who_made_the_change_stands_in_the_audit(office: Office) -> None:
 def test_a_platform_that_is_down_stops_only_its_connector(office_with_diary: Office) -> None:
     office = office_with_diary
     assert office.diary is not None
+    office.settings["connectors"]["Board"]["retry"]["attempts"] = 2
+    office.save()
     with office.served() as daemon:
         until(lambda: office.ready)
         office.board.stop()
         office.file(*range(1, 31), title="Filed while the board was down")
         office.settled("Diary")
         assert office.diary.titles() == {"Filed while the board was down"}
-        until(lambda: len(office.deliveries()) >= 3, office.report)
+        until(lambda: office.outcomes().count("in_flight") >= 6, office.report)
         assert office.ready, office.probe()
         assert len(daemon._keeper.lanes) == 3
         office.board.start()

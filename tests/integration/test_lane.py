@@ -98,7 +98,9 @@ def test_a_late_commit_below_the_position_is_found(db: outbox_db.Connection, dsn
 def test_a_transaction_newer_than_the_snapshot_is_found_too(db: outbox_db.Connection, dsn: str, taken: Take) -> None:
     """Its xid is at or above xmax of the claim's snapshot: remembering only the running ones would lose it."""
     registered(db)
+    platform = Platform()
     with outbox_db.connect(dsn, autocommit=False) as slow:
+        hand = taken(platform, point=lambda name: slow.commit() if name == "claim.committed" else None)
         db.execute("SELECT nextval('outbox.change_id_seq')")
         first = write(db, "first")
         slow.execute(
@@ -106,8 +108,6 @@ def test_a_transaction_newer_than_the_snapshot_is_found_too(db: outbox_db.Connec
                VALUES (%s, 0, 'notice', 'late', 'update', '{}')""",
             [first - 1],
         )
-        platform = Platform()
-        hand = taken(platform, point=lambda name: slow.commit() if name == "claim.committed" else None)
         hand.step(6)
     assert platform.applied == [first - 1, first]
 

@@ -13,8 +13,10 @@ from cdc.house import no_point
 from cdc.lease import boottime
 from cdc.policy import LanePolicy
 from outbox import db as outbox_db
-from outbox.lanes import Worker
-from outbox.model import Guarantee, Record
+from outbox.claims import Settled
+from outbox.lanes import LeaseLost, Worker
+from outbox.model import AuditOutcome, Guarantee, Record
+from outbox.operate import drop
 from outbox.replay import replay_run
 from outbox.selector import Selector
 from tests.harness import platform as p
@@ -92,10 +94,13 @@ def test_pages_full_of_held_rows_do_not_put_the_lane_to_sleep(
     assert platform.applied == [other]
 
 
-def test_a_replay_that_meets_its_record_in_a_page_is_delivered_in_order(db: outbox_db.Connection, taken: Take) -> None:
+@pytest.mark.parametrize(("trouble", "again"), [(p.LOSE_ANSWER, 0), (p.DOWN, 1)])
+def test_a_replay_that_meets_its_record_in_a_page_is_delivered_in_order(
+    db: outbox_db.Connection, taken: Take, trouble: str, again: int
+) -> None:
     registered(db)
     silent = [False]
-    platform = Platform(behave=lambda _d: p.LOSE_ANSWER if silent[0] else p.APPLY)
+    platform = Platform(behave=lambda _d: trouble if silent[0] else p.APPLY)
     hand = taken(platform, PATIENT)
     old = write(db, "r")
     hand.step(3)
@@ -106,14 +111,51 @@ def test_a_replay_that_meets_its_record_in_a_page_is_delivered_in_order(db: outb
     silent[0] = True
     hand.courier.release()
     hand.courier.slow = lambda _delivery: False
-    hand.until(lambda: states(db).get(new) == "unknown")
+    hand.until(lambda: states(db).get(new) in ("unknown", "held"))
     silent[0] = False
     all_due(db, hand)
     hand.step(4)
     all_due(db, hand)
     hand.until(lambda: not states(db))
-    assert platform.effects == {Record("notice", "r"): [old, new]}
+    assert platform.effects == {Record("notice", "r"): [old, *[old] * again, new]}
     assert unbalanced(db) == []
+
+
+def test_a_replay_waits_while_its_record_is_under_way_in_a_page(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    platform = Platform()
+    hand = taken(platform)
+    old = write(db, "r")
+    hand.step(3)
+    hand.courier.slow = lambda delivery: delivery.change.id == new
+    new = write(db, "r")
+    hand.step(1)
+    replay(db, old)
+    all_due(db, hand)
+    hand.step(2)
+    assert states(db) == {old: "waiting"}
+    hand.worker._policy = replace(POLICY, soft_deadline_seconds=0.0)
+    hand.until(lambda: states(db) == {old: "held", new: "in_flight"})
+    hand.courier.release()
+    hand.until(lambda: not states(db))
+    assert platform.effects == {Record("notice", "r"): [old, new]}
+
+
+def test_what_steps_back_behind_a_doubt_is_not_promoted_before_its_end(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    outcomes = [p.APPLY, p.REFUSE, p.LOSE_ANSWER]
+    platform = Platform(behave=lambda _d: outcomes.pop(0))
+    hand = taken(platform, PATIENT)
+    old, refused = write(db, "r"), write(db, "r")
+    hand.until(lambda: states(db) == {refused: "dead"})
+    hand.courier.slow = lambda _delivery: True
+    new = write(db, "r")
+    hand.step(1)
+    replay(db, old)
+    hand.courier.release()
+    hand.until(lambda: states(db).get(new) == "unknown")
+    drop(db, Selector(connector=CONNECTOR, change_ids=(refused,)), actor="ops", reason="nobody needs it")
+    assert states(db) == {old: "held", new: "unknown"}
 
 
 def test_a_replay_that_meets_its_record_in_a_dead_owners_claim_waits_for_it(
@@ -280,3 +322,79 @@ def test_what_was_claimed_and_given_back_keeps_its_failures(db: outbox_db.Connec
         "SELECT change_id, state, attempts, error_class FROM outbox.delivery ORDER BY change_id"
     ).fetchall()
     assert [tuple(row.values()) for row in kept] == [(change, "waiting", 0, "network") for change in ids]
+
+
+def test_the_heir_of_a_claim_leaves_what_was_committed_later_to_the_next_page(
+    db: outbox_db.Connection, dsn: str, taken: Take
+) -> None:
+    registered(db)
+    seen: list[int] = []
+    platform = Platform(behave=lambda d: seen.append(d.change.id) or p.APPLY)  # type: ignore[func-returns-value]
+    with outbox_db.connect(dsn, autocommit=False) as slow:
+        late = write(slow, "late")
+        claimed = write(db, "claimed")
+        dead = taken(platform, point=_die_at("claim.committed"))
+        with pytest.raises(p.Crash):
+            dead.step(2)
+        dead.connection.close()
+        slow.commit()
+    expire_leases(db)
+    heir = taken(platform)
+    assert heir.worker._pager.open_rows == 1
+    heir.until(lambda: platform.applied == [late, claimed])
+    heir.step(3)
+    assert seen == [claimed, late]
+
+
+def test_only_the_attempt_that_holds_the_fence_takes_a_delivery_out(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    hand = taken(Platform(), replace(POLICY, soft_deadline_seconds=0.0))
+    change = write(db, "slow")
+    hand.courier.slow = lambda _delivery: True
+    hand.until(lambda: states(db) == {change: "in_flight"})
+    (flight,) = hand.worker._sender._flights.values()
+    delivery = flight.row.delivery
+    assert delivery.fence is not None
+    older = replace(delivery, fence=delivery.fence - 1)
+    with pytest.raises(LeaseLost), hand.ledger.transaction():
+        hand.ledger.settle([Settled(older, AuditOutcome.APPLIED)])
+    assert states(db) == {change: "in_flight"}
+
+
+def test_a_quiet_period_passes_before_a_receiver_is_asked(db: outbox_db.Connection, taken: Take) -> None:
+    policy = with_guarantee(Guarantee.VERIFY, quiet_seconds=3600.0)
+    registered(db, policy)
+    change = write(db, "r")
+    platform = Platform(behave=lambda _d: p.LOSE_ANSWER, remembers_keys=False, can_be_asked=True)
+    hand = taken(platform, policy)
+    hand.until(lambda: states(db) == {change: "unknown"})
+    hand.step(5)
+    assert (platform.requests, states(db)) == (1, {change: "unknown"})
+    all_due(db, hand)
+    hand.until(lambda: not states(db))
+    assert (platform.requests, platform.applied) == (1, [change])
+
+
+def test_draining_claims_no_further_page(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    hand = taken(Platform())
+    write(db, "r")
+    hand.courier.slow = lambda _delivery: True
+    hand.step(1)
+    later = write(db, "later")
+    hand.courier.release()
+    hand.worker.drain()
+    assert hand.ledger.state().claim is not None
+    assert db.execute("SELECT max(claim_to) AS last FROM outbox.page").fetchone() == {"last": later - 1}
+
+
+def test_a_delivery_in_doubt_that_a_person_replays_is_still_in_doubt(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    answers, doubts = iter([p.LOSE_ANSWER]), []
+    platform = Platform(behave=lambda d: doubts.append(d.doubt) or next(answers, p.APPLY))  # type: ignore[func-returns-value]
+    hand = taken(platform, PATIENT)
+    change = write(db, "r")
+    hand.until(lambda: states(db) == {change: "unknown"})
+    replay_run(db, Selector(connector=CONNECTOR, state="unknown"), actor="ops", reason="asked for")
+    hand.until(lambda: not states(db))
+    assert doubts == [False, True]

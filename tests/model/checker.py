@@ -58,9 +58,7 @@ def _is_protocol(state: State, following: State, label: Label) -> bool:
     return state.budgets == following.budgets and not label[0].startswith("the late copy")
 
 
-def _trace(
-    came_from: dict[State, tuple[State, Label] | None], state: State, world: World
-) -> tuple[str, ...]:
+def _trace(came_from: dict[State, tuple[State, Label] | None], state: State, world: World) -> tuple[str, ...]:
     lines = []
     while (step := came_from[state]) is not None:
         state, label = step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from outbox.model import Guarantee
 from tests.model.ledger import blocks
@@ -76,7 +77,7 @@ def _has_arrived(state: State, world: World, change: int) -> bool:
 
 def _of_effects(state: State, world: World) -> str | None:
     for effects in state.effects:
-        for before, after in zip(effects, effects[1:], strict=False):
+        for before, after in pairwise(effects):
             if after[0] < before[0]:
                 return f"{world.name(after[0])} overwrites the newer {world.name(before[0])}"
         if twice := _twice(effects, world):

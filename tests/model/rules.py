@@ -18,7 +18,9 @@ class Rule(Enum):
     FENCE = "a delivery is settled only under the fence of its latest attempt (leave_delivery, change_delivery)"
     UNIQUE_SETTLE = "a change settles once per generation (audit_settles_once)"
     LEASE_BEFORE_SEND = "a send starts only inside the lease (LaneWorker._may_send)"
-    DEADLINE_INSIDE_LEASE = "the later requests of an exchange leave only inside the lease (Courier._send, the deadline)"
+    DEADLINE_INSIDE_LEASE = (
+        "the later requests of an exchange leave only inside the lease (Courier._send, the deadline)"
+    )
     ONE_UNDER_WAY = "one change of a record is under way at a time (Backlog, delivery_one_in_flight)"
     NEXT_AFTER_COMMIT = "the record's next change starts only after the settle of this one (Settler._after_commit)"
     FOLLOWERS_HELD = "later changes wait behind an open one of their record (held, blocked)"

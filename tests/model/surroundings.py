@@ -64,33 +64,26 @@ def _travel(state: State, world: World, copy: Copy) -> Iterator[Step]:
         yield label, _answered(gone._replace(budgets=lost), copy, UNANSWERED)
     if state.budgets.allows("late"):
         kept = _spend(gone, "late")._replace(network=tuple(sorted((*network, copy._replace(worker=-1)))))
-        yield ("nobody waits any longer; the copy is still on its way", copy.change, copy.worker), _answered(
-            kept, copy, UNANSWERED
+        yield (
+            ("nobody waits any longer; the copy is still on its way", copy.change, copy.worker),
+            _answered(kept, copy, UNANSWERED),
         )
     yield from _refused(gone, world, copy)
 
 
 def _refused(gone: State, world: World, copy: Copy) -> Iterator[Step]:
     """The platform refuses the change for good, asks to come back, or is still busy with an earlier copy."""
-    others = [other for other in gone.network if other.change == copy.change]
-    if gone.budgets.allows("refuse"):
-        spent = _spend(gone, "refuse")
-        spent = spent._replace(sends=put(spent.sends, copy.change, 0))
-        yield (
-            ("the platform asks to come back later", copy.change, copy.worker),
-            _answered(spent, copy, LATER),
-        )
-        if copy.change not in {change for change, _ in gone.effects[world.record_of[copy.change]]}:
-            without = tuple(other for other in gone.network if other.change != copy.change)
-            yield (
-                ("the platform refuses the change", copy.change, copy.worker),
-                _answered(spent._replace(network=without), copy, REJECTED),
-            )
-    if world.guarantee is Guarantee.EXACT_WINDOW and any(other.generation == copy.generation for other in others):
-        yield (
-            ("the platform is still busy with a copy that bears this key (409)", copy.change, copy.worker),
-            _answered(gone, copy, BUSY),
-        )
+    if not gone.budgets.allows("refuse"):
+        return
+    spent = _spend(gone, "refuse")
+    spent = spent._replace(sends=put(spent.sends, copy.change, 0))
+    yield ("the platform asks to come back later", copy.change, copy.worker), _answered(spent, copy, LATER)
+    if copy.change not in {change for change, _ in gone.effects[world.record_of[copy.change]]}:
+        without = spent._replace(network=tuple(other for other in gone.network if other.change != copy.change))
+        yield ("the platform refuses the change", copy.change, copy.worker), _answered(without, copy, REJECTED)
+    if world.guarantee is Guarantee.EXACT_WINDOW and copy._replace(worker=-1) in gone.network:
+        label = ("the platform is still busy with a copy that bears this key (409)", copy.change, copy.worker)
+        yield label, _answered(spent, copy, BUSY)
 
 
 def _answered(state: State, copy: Copy, outcome: str) -> State:
@@ -112,9 +105,7 @@ def _time(state: State, world: World) -> Iterator[Step]:
     """The quiet period of a doubt ends; the platform forgets a key."""
     for change, delivery in enumerate(state.ledger.deliveries):
         if delivery is not None and books.is_quiet_over(delivery):
-            ledger = state.ledger._replace(
-                deliveries=put(state.ledger.deliveries, change, delivery._replace(due=NOW))
-            )
+            ledger = state.ledger._replace(deliveries=put(state.ledger.deliveries, change, delivery._replace(due=NOW)))
             dead = Assumption.QUIET_OUTLIVES_COPIES in world.assumptions
             rested = _without_late(state, change) if dead else state
             yield ("the quiet period is over", change, -1), rested._replace(ledger=ledger)

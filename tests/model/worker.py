@@ -209,7 +209,11 @@ def _detach(state: State, world: World, number: int) -> Iterator[Step]:
     bare = [change for change in flying if rows[change].fence == 0]  # type: ignore[union-attr]
     records = {world.record_of[change] for change in flying}
     waiting = [change for change, row in enumerate(rows) if row and row.phase in (QUEUED, ANSWERED)]
-    if not state.budgets.allows("detach") or not bare or any(world.record_of[change] not in records for change in waiting):
+    if (
+        not state.budgets.allows("detach")
+        or not bare
+        or any(world.record_of[change] not in records for change in waiting)
+    ):
         return
     ledger, kept = state.ledger, list(rows)
     for change in bare:
