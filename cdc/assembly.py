@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cdc.config import Built, Config
-from cdc.house import House
-from cdc.lane import LaneWorker
-from cdc.policy import LanePolicy, RetryPolicy
-from cdc.routing import Routes, compile_routes
+from cdc.lane.house import House
+from cdc.lane.policy import LanePolicy, RetryPolicy
+from cdc.lane.routing import Routes, compile_routes
+from cdc.lane.worker import LaneWorker
 from connectors.courier import Courier
 from connectors.transports import open_transport
 from outbox.db import Connection

@@ -13,17 +13,17 @@ import psycopg
 
 from cdc import migrate, ownership
 from cdc.assembly import Kit, assemble, registrations
-from cdc.collector import DatabaseCollector
 from cdc.config import Config
-from cdc.house import no_point
 from cdc.housekeeping import Housekeeping
 from cdc.keeper import DRAIN_MARGIN_SECONDS, Berth, Keeper
-from cdc.logs import fields
-from cdc.metrics import Metrics
-from cdc.observe import Event, Observer
-from cdc.pulse import Pulse
-from cdc.tide import Tide
-from cdc.web import Web
+from cdc.lane.house import no_point
+from cdc.lane.tide import Tide
+from cdc.watch.collector import DatabaseCollector
+from cdc.watch.logs import fields
+from cdc.watch.metrics import Metrics
+from cdc.watch.observe import Event, Observer
+from cdc.watch.pulse import Pulse
+from cdc.watch.web import Web
 from outbox import db, doctor, lanes, vitals
 from outbox.model import HmsSyncError
 from outbox.statements import statement

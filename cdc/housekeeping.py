@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import psycopg
 
-from cdc.logs import fields
+from cdc.watch.logs import fields
 from outbox import db, partitions, retention
 
 _LOG = logging.getLogger(__name__)

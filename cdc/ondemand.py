@@ -11,10 +11,10 @@ from uuid import uuid4
 import psycopg
 
 from cdc.assembly import Kit
-from cdc.house import House
-from cdc.lane import LaneWorker
-from cdc.lease import boottime
-from cdc.tide import Tide
+from cdc.lane.house import House
+from cdc.lane.lease import boottime
+from cdc.lane.tide import Tide
+from cdc.lane.worker import LaneWorker
 from outbox import db, lanes, ondemand
 from outbox.lanes import LaneId, LeaseLost, Worker
 from outbox.model import AuditOutcome, DeliveryState, Json

@@ -12,9 +12,9 @@ from cdc import migrate
 from cdc.config import Config, load
 from cdc.daemon import Daemon
 from cdc.database import source
-from cdc.house import no_point
-from cdc.logs import fields
-from cdc.observe import Observer
+from cdc.lane.house import no_point
+from cdc.watch.logs import fields
+from cdc.watch.observe import Observer
 from outbox.model import HmsSyncError
 
 _LOG = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from outbox.model import Change, Json
 from outbox.selector import Unclear
 
 if TYPE_CHECKING:
-    from cdc.routing import Route, Routes
+    from cdc.lane.routing import Route, Routes
 
 
 def register(app: typer.Typer) -> None:
@@ -60,7 +60,7 @@ def check_mapping(
 
 def _routes(session: Session, connector: str | None, record_type: str | None) -> Iterator[tuple[str, str, Route]]:
     """The routes of the config that are meant: connector, record type, compiled route."""
-    from cdc.routing import compile_routes
+    from cdc.lane.routing import compile_routes
 
     config = session.config()
     for name in config.connectors:
@@ -84,7 +84,7 @@ def _on_examples(routes: list[tuple[str, str, Route]], file: Path) -> Iterator[T
 
 
 def _on_changes(session: Session, routes: list[tuple[str, str, Route]], last: int) -> Iterator[Trial]:
-    from cdc.routing import compile_routes
+    from cdc.lane.routing import compile_routes
 
     with session.database() as connection:
         for connector, record_type, route in routes:

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from cdc.logs import plain
+from cdc.watch.logs import plain
 from outbox.model import Json
 
 Row: TypeAlias = Sequence[Any]

@@ -29,8 +29,8 @@ def run(
     session = session_of(context)
     if session.dsn is not None:
         raise Unclear("the daemon takes its database from the config (database.dsn), not from --dsn")
-    from cdc import logs
     from cdc.run import run as serve
+    from cdc.watch import logs
 
     logs.setup(level, json=session.output.as_json or not sys.stderr.isatty())
     serve(session.config_path)

@@ -15,7 +15,7 @@ from cdc.config.document import Document
 from cdc.config.mistakes import KeyPath, Mistake, did_you_mean
 from cdc.config.models import ConnectorConfig, SyncConfig
 from cdc.config.units import duration_text
-from cdc.policy import SEND_MARGIN_SECONDS
+from cdc.lane.policy import SEND_MARGIN_SECONDS
 from outbox.catalog import split_name
 from outbox.model import Json
 

@@ -59,7 +59,7 @@ class Config:
         return [_wanted(record_type, table) for record_type, table in self.capture.items()]
 
     def definition(self, connector: str) -> dict[str, Json]:
-        """Routes and mappings of one connector as plain JSON, to be stored and compiled by ``cdc.routing``."""
+        """Routes and mappings of one connector as plain JSON, to be stored and compiled by ``cdc.lane.routing``."""
         return definition.connector_definition(self.connectors[connector], self.mappings)
 
     def mapping_version(self, connector: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cdc.demo.expected import rows
-from cdc.observe import Event, Settled
+from cdc.watch.observe import Event, Settled
 from outbox.db import Connection
 
 _LATENCIES = 2000

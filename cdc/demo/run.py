@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from cdc import logs
 from cdc.demo.board import Board, count
 from cdc.demo.findings import Platforms
 from cdc.demo.report import Report
@@ -21,6 +20,7 @@ from cdc.demo.stage import Stage, set_up
 from cdc.demo.teller import Teller
 from cdc.demo.verify import verify
 from cdc.demo.writer import Writer
+from cdc.watch import logs
 from outbox import db
 from outbox.db import Connection
 from outbox.model import HmsSyncError

@@ -19,8 +19,8 @@ from cdc.daemon import Daemon
 from cdc.demo.config import write_config
 from cdc.demo.servers import Calendars, Scheduler, start_radicale, start_scheduler
 from cdc.demo.verify import CALENDARS
-from cdc.embedded_programs import find_programs
-from cdc.observe import Observer
+from cdc.embedded.programs import find_programs
+from cdc.watch.observe import Observer
 from outbox import capture, db
 from outbox.capture import CaptureTable
 

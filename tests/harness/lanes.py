@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 from uuid import uuid4
 
-from cdc.house import House, no_point
-from cdc.lane import LaneWorker
-from cdc.lease import boottime
-from cdc.policy import LanePolicy, RetryPolicy
-from cdc.routing import Route, Routes
-from cdc.tide import Tide
+from cdc.lane.house import House, no_point
+from cdc.lane.lease import boottime
+from cdc.lane.policy import LanePolicy, RetryPolicy
+from cdc.lane.routing import Route, Routes
+from cdc.lane.tide import Tide
+from cdc.lane.worker import LaneWorker
 from connectors.courier import Courier
 from outbox import db
 from outbox.lanes import LaneId, Registration, Worker, register

@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from cdc.config import Config, load
 from cdc.config.live import Finding, Level, live_check
 from cdc.demo.scheduler_api import SchedulerServer
-from cdc.routing import compile_routes
+from cdc.lane.routing import compile_routes
 from outbox import capture
 from outbox import db as outbox_db
 from outbox.db import Connection

@@ -13,7 +13,7 @@ from cdc.demo.findings import Fault, Finding, Platforms
 from cdc.demo.settle import await_settled
 from cdc.demo.stage import Stage, set_up
 from cdc.demo.verify import verify
-from cdc.observe import silent
+from cdc.watch.observe import silent
 from outbox import db
 from outbox.db import Connection
 from tests.fixtures.server import reachable_folder

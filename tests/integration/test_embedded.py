@@ -21,9 +21,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from cdc import embedded, embedded_cluster
+from cdc import embedded
 from cdc.embedded import Embedded
-from cdc.embedded_programs import Account, ChildOptions, Programs, find_programs, unprivileged_account
+from cdc.embedded import cluster as embedded_cluster
+from cdc.embedded.programs import Account, ChildOptions, Programs, find_programs, unprivileged_account
 from outbox.model import HmsSyncError
 from tests.fixtures.server import reachable_folder
 

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import pytest
 
-from cdc.house import no_point
-from cdc.policy import LanePolicy
+from cdc.lane.house import no_point
+from cdc.lane.policy import LanePolicy
 from outbox import db as outbox_db
 from outbox.lanes import LeaseLost
 from outbox.model import Delivery, Guarantee, Record

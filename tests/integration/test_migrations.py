@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from cdc import migrate
-from cdc.embedded_programs import Programs, find_programs
+from cdc.embedded.programs import Programs, find_programs
 from cdc.migrate import MigrationFailed
 from tests.fixtures.postgres import MakeDb
 from tests.fixtures.server import start_embedded

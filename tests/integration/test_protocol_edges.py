@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from cdc.house import no_point
-from cdc.lease import boottime
-from cdc.policy import LanePolicy
+from cdc.lane.house import no_point
+from cdc.lane.lease import boottime
+from cdc.lane.policy import LanePolicy
 from outbox import db as outbox_db
 from outbox.claims import Settled
 from outbox.lanes import LeaseLost, Worker

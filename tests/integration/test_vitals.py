@@ -11,8 +11,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from cdc.collector import DatabaseCollector
-from cdc.metrics import Metrics
+from cdc.watch.collector import DatabaseCollector
+from cdc.watch.metrics import Metrics
 from outbox import db as outbox_db
 from outbox import vitals
 from outbox.db import Connection

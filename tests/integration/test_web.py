@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import simplejson
 
-from cdc import web as web_room
-from cdc.metrics import Metrics
-from cdc.observe import LaneTaken
-from cdc.pulse import Pulse
-from cdc.web import Web, host_allowed, parse_listen
+from cdc.watch import web as web_room
+from cdc.watch.metrics import Metrics
+from cdc.watch.observe import LaneTaken
+from cdc.watch.pulse import Pulse
+from cdc.watch.web import Web, host_allowed, parse_listen
 from outbox.model import HmsSyncError
 
 

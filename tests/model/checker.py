@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.model import surroundings, worker
+from tests.model.common import Label, Step
 from tests.model.promises import broken, broken_at_rest
 from tests.model.state import State, World, start
-from tests.model.worker import Label, Step
 
 
 @dataclass(frozen=True, slots=True)

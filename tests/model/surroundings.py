@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from outbox.model import Guarantee
 from tests.model import ledger as books
+from tests.model.common import BUSY, LATER, REJECTED, UNANSWERED, Step, is_awaited, stopped
 from tests.model.receivers import receive
 from tests.model.rules import Assumption
 from tests.model.state import (
@@ -25,7 +26,6 @@ from tests.model.state import (
     World,
     put,
 )
-from tests.model.worker import BUSY, LATER, REJECTED, UNANSWERED, Step, is_awaited, stopped
 
 
 def steps(state: State, world: World) -> Iterator[Step]:

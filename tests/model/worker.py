@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias
 
 from outbox.model import Guarantee
 from tests.model import ledger as books
-from tests.model.receivers import APPLIED, CONFLICT, key, look, must_look, version
+from tests.model.common import PARKED, SUPERSEDED, Step, due_of_doubt, is_awaited, is_inside, stopped, with_row
+from tests.model.receivers import APPLIED, key, look, must_look
 from tests.model.rules import Assumption, Rule
+from tests.model.settling import settle
 from tests.model.state import (
-    AFTER_QUIET,
     ANSWERED,
-    DEAD,
     HELD,
     IN_FLIGHT,
     LOOKED,
     NEVER,
-    NOW,
     OFF,
     OWNER,
     QUEUED,
     SENT,
     UNKNOWN,
-    WAITING,
     ZOMBIE,
     Copy,
     Ledger,
@@ -33,22 +30,6 @@ from tests.model.state import (
     World,
     put,
 )
-
-Label: TypeAlias = tuple[str, int, int]
-"""What happened, to which change (-1: none), by which worker (-1: none)."""
-Step: TypeAlias = tuple[Label, State]
-
-UNANSWERED, REJECTED, BUSY, LATER, PARKED, SUPERSEDED = (
-    "unanswered",
-    "rejected",
-    "busy with our key",
-    "not applied",
-    "parked",
-    "superseded",
-)
-
-_TELL_BY_KEY = frozenset({Guarantee.EXACT_TX, Guarantee.EXACT_WINDOW})
-"""Classes whose platform knows a repetition by its key alone: a new generation is a new effect there."""
 
 
 def steps(state: State, world: World) -> Iterator[Step]:
@@ -61,13 +42,6 @@ def steps(state: State, world: World) -> Iterator[Step]:
             yield ("learns that its lease is over and gives up", -1, number), stopped(state, world, number)
 
 
-def stopped(state: State, world: World, number: int) -> State:
-    """The worker forgets everything; nobody waits for its answers any more."""
-    idle = Worker(OFF, (None,) * len(world.changes), ((-1, 0),) * len(world.records))
-    orphans = [copy._replace(worker=-1) if copy.worker == number else copy for copy in state.network]
-    return state._replace(workers=put(state.workers, number, idle), network=tuple(sorted(orphans)))
-
-
 def _at_work(state: State, world: World, number: int) -> Iterator[Step]:
     worker = state.workers[number]
     if worker.role == OWNER:
@@ -78,22 +52,11 @@ def _at_work(state: State, world: World, number: int) -> Iterator[Step]:
         if row is None:
             continue
         if row.phase == ANSWERED:
-            yield from _settle(state, world, number, change, row)
+            yield from settle(state, world, number, change, row)
         elif _may_start(world, worker, change, row):
             yield from _start(state, world, number, change, row)
-        elif row.phase == LOOKED and _inside(world, worker, Rule.DEADLINE_INSIDE_LEASE):
+        elif row.phase == LOOKED and is_inside(world, worker, Rule.DEADLINE_INSIDE_LEASE):
             yield from _write(state, world, number, change, row)
-
-
-def _inside(world: World, worker: Worker, rule: Rule) -> bool:
-    return worker.role == OWNER or rule not in world.rules
-
-
-def _with_row(state: State, number: int, change: int, row: Row | None) -> State:
-    worker = state.workers[number]
-    return state._replace(
-        workers=put(state.workers, number, worker._replace(rows=put(worker.rows, change, row))),
-    )
 
 
 # ---------------------------------------------------------------- owning the lane
@@ -105,7 +68,7 @@ def _take_over(state: State, world: World) -> Iterator[Step]:
     if OWNER in roles or OFF not in roles:
         return
     number = roles.index(OFF)
-    ledger = books.doubts(state.ledger, world, _due_of_doubt(world))
+    ledger = books.doubts(state.ledger, world, due_of_doubt(world))
     ledger, rows = _recovered(ledger, world)
     ledger = books.ends_page(ledger)
     owner = Worker(OWNER, rows, ledger.remotes)
@@ -131,14 +94,6 @@ def _recovered(ledger: Ledger, world: World) -> tuple[Ledger, tuple[Row | None, 
             perhaps_sent = first and not world.guarantee.needs_intent
             rows[change] = Row(doubt=perhaps_sent and Rule.DOUBT_AFTER_TAKEOVER in world.rules)
     return ledger, tuple(rows)
-
-
-def _due_of_doubt(world: World) -> str:
-    if world.guarantee is Guarantee.ONCE_OR_ASK and Rule.PERSON_DECIDES in world.rules:
-        return NEVER
-    if world.guarantee is Guarantee.VERIFY and Rule.QUIET_PERIOD in world.rules:
-        return AFTER_QUIET
-    return NOW
 
 
 # ---------------------------------------------------------------- taking work
@@ -192,7 +147,7 @@ def _take_due(state: State, world: World, number: int) -> Iterator[Step]:
         ledger = state.ledger._replace(deliveries=put(state.ledger.deliveries, change, taken))
         yield (
             ("takes up the due delivery", change, number),
-            _with_row(state._replace(ledger=ledger), number, change, row),
+            with_row(state._replace(ledger=ledger), number, change, row),
         )
 
 
@@ -241,7 +196,7 @@ def _under_way(world: World, worker: Worker, change: int) -> bool:
 
 def _may_start(world: World, worker: Worker, change: int, row: Row) -> bool:
     """The record's first row in memory, nothing of the record under way, and the lease outlives the deadline."""
-    if row.phase != QUEUED or not _inside(world, worker, Rule.LEASE_BEFORE_SEND):
+    if row.phase != QUEUED or not is_inside(world, worker, Rule.LEASE_BEFORE_SEND):
         return False
     if Rule.ONE_UNDER_WAY not in world.rules:
         return True
@@ -256,10 +211,10 @@ def _start(state: State, world: World, number: int, change: int, row: Row) -> It
     remote = state.workers[number].remotes[world.record_of[change]]
     if remote[0] > change and Rule.NEVER_OLDER in world.rules:
         ended = row._replace(phase=ANSWERED, outcome=SUPERSEDED)
-        yield ("finds it overtaken", change, number), _with_row(state, number, change, ended)
+        yield ("finds it overtaken", change, number), with_row(state, number, change, ended)
     elif _must_park(state, world, change, row):
         ended = row._replace(phase=ANSWERED, outcome=PARKED)
-        yield ("must not send it again by itself", change, number), _with_row(state, number, change, ended)
+        yield ("must not send it again by itself", change, number), with_row(state, number, change, ended)
     elif must_look(world, change, row, remote):
         yield from _look(state, world, number, change, row)
     else:
@@ -283,7 +238,7 @@ def _look(state: State, world: World, number: int, change: int, row: Row) -> Ite
     state = _after_dead_copies(state, world, change)
     row = look(state, world, change, row)
     phase, answer = (ANSWERED, "it is there") if row.outcome == APPLIED else (LOOKED, "it is not there")
-    yield (f"asks the platform: {answer}", change, number), _with_row(state, number, change, row._replace(phase=phase))
+    yield (f"asks the platform: {answer}", change, number), with_row(state, number, change, row._replace(phase=phase))
 
 
 def _write(state: State, world: World, number: int, change: int, row: Row) -> Iterator[Step]:
@@ -301,7 +256,7 @@ def _write(state: State, world: World, number: int, change: int, row: Row) -> It
     against = "" if world.guarantee is not Guarantee.EXACT_CAS else f" (against version {match})"
     intent = " after its intent is committed" if world.guarantee.needs_intent and Rule.INTENT in world.rules else ""
     sent = row._replace(phase=SENT, match=0, look=False)
-    yield (f"sends{against}{intent}", change, number), _with_row(state, number, change, sent)
+    yield (f"sends{against}{intent}", change, number), with_row(state, number, change, sent)
 
 
 def _after_dead_copies(state: State, world: World, change: int) -> State:
@@ -322,16 +277,11 @@ def _dead_copies(state: State, world: World, change: int) -> list[Copy]:
     return [copy for copy in late if copy.match == 0]
 
 
-def is_awaited(state: State, copy: Copy) -> bool:
-    """True when the lane's owner waits for the answer; a copy that only a stopped worker waits for is a late one."""
-    return copy.worker >= 0 and state.workers[copy.worker].role == OWNER
-
-
 def _with_intent(state: State, world: World, number: int, change: int, row: Row) -> tuple[State, Row] | None:
     """The row as a delivery in flight, committed under the epoch; None where the ledger refuses."""
     if not world.guarantee.needs_intent or Rule.INTENT not in world.rules or row.fence:
         return state, row
-    if not _inside(world, state.workers[number], Rule.EPOCH_AT_WRITE):
+    if not is_inside(world, state.workers[number], Rule.EPOCH_AT_WRITE):
         return None
     others = [state.ledger.deliveries[other] for other in world.siblings[change]]
     if any(other is not None and other.state == IN_FLIGHT for other in others):
@@ -339,90 +289,3 @@ def _with_intent(state: State, world: World, number: int, change: int, row: Row)
     ledger = books.steps_back(books.enters(state.ledger, change, row, IN_FLIGHT), world, change)
     entered = ledger.deliveries[change]
     return state._replace(ledger=books.ends_page(ledger)), row._replace(fence=entered.fence if entered else 0)
-
-
-# ---------------------------------------------------------------- settling
-
-
-def _settle(state: State, world: World, number: int, change: int, row: Row) -> Iterator[Step]:
-    """The transaction that writes down how an attempt ended; what the ledger refuses ends the worker."""
-    worker = state.workers[number]
-    if row.outcome == CONFLICT:
-        again = row._replace(phase=QUEUED, outcome="", look=True)
-        if worker.role == OWNER:
-            yield ("meets another version and asks again", change, number), _with_row(state, number, change, again)
-        return
-    if not _inside(world, worker, Rule.EPOCH_AT_WRITE):
-        return
-    if _is_refused(state, world, change, row):
-        breach = "the ledger refuses its owner" if worker.role == OWNER else state.breach
-        yield ("is refused by the ledger", change, number), stopped(state, world, number)._replace(breach=breach)
-        return
-    done = _settled(state, world, number, change, row)
-    if worker.role != OWNER and not world.forgives_old_epochs:
-        done = done._replace(breach="a settle succeeded under an old epoch")
-    yield (f"settles: {row.outcome}", change, number), done
-
-
-def _is_refused(state: State, world: World, change: int, row: Row) -> bool:
-    delivery = state.ledger.deliveries[change]
-    fenced = delivery is not None and delivery.state == IN_FLIGHT and delivery.fence == row.fence
-    if row.fence and not fenced and (Rule.FENCE in world.rules or delivery is None):
-        return True
-    if row.outcome in (APPLIED, SUPERSEDED):
-        return Rule.UNIQUE_SETTLE in world.rules and books.is_settled(state.ledger, change, row.generation)
-    return not row.fence and delivery is not None
-
-
-def _settled(state: State, world: World, number: int, change: int, row: Row) -> State:
-    worker = state.workers[number]
-    rows = put(worker.rows, change, None)
-    if row.outcome in (APPLIED, SUPERSEDED):
-        ledger = books.settles(state.ledger, change, row, row.outcome)
-        if row.outcome == APPLIED:
-            ledger = books.remembers(ledger, world, change, version(state, world, world.record_of[change]))
-        waits = None
-    else:
-        waits, due = _verdict(state, world, change, row)
-        doubt = row._replace(doubt=row.doubt or waits == UNKNOWN)
-        ledger = books.enters(state.ledger, change, row if waits != DEAD else doubt._replace(doubt=False), waits, due)
-        ledger = books.steps_back(ledger, world, change) if waits != DEAD and not row.fence else ledger
-        if waits != DEAD and Rule.FOLLOWERS_HELD in world.rules:
-            ledger, rows = _hold_followers(ledger, world, change, rows)
-    if row.fence and waits in (None, DEAD):
-        ledger = books.promotes(ledger, world, change)
-    ledger = books.ends_page(ledger)
-    remotes = ledger.remotes if worker.role == OWNER else worker.remotes
-    worker = worker._replace(rows=rows, remotes=remotes)
-    return state._replace(ledger=ledger, workers=put(state.workers, number, worker))
-
-
-def _hold_followers(
-    ledger: Ledger, world: World, change: int, rows: tuple[Row | None, ...]
-) -> tuple[Ledger, tuple[Row | None, ...]]:
-    for other in world.siblings[change]:
-        follower = rows[other]
-        if follower is not None and follower.phase == QUEUED:
-            ledger = books.enters(ledger, other, follower, HELD)
-            rows = put(rows, other, None)
-    return ledger, rows
-
-
-def _verdict(state: State, world: World, change: int, row: Row) -> tuple[str, str]:
-    """cdc.verdict.judge: the next state of a delivery that was not applied, and when it is touched again."""
-    spent = row.attempt >= world.attempts
-    busy = row.outcome == BUSY and Rule.BUSY_KEEPS_DOUBT not in world.rules
-    if row.outcome == REJECTED or busy:
-        return DEAD, NEVER
-    if row.outcome == PARKED:
-        return UNKNOWN, NEVER
-    if row.outcome == LATER and not row.doubt:
-        return (DEAD, NEVER) if spent else (WAITING, NOW)
-    due = _due_of_doubt(world)
-    forgotten = world.guarantee is Guarantee.EXACT_WINDOW and state.forgotten[change]
-    if due == NEVER or forgotten:
-        return UNKNOWN, NEVER
-    if not spent:
-        return UNKNOWN, due
-    stays = world.guarantee in _TELL_BY_KEY and Rule.SPENT_DOUBT_STAYS_OPEN in world.rules
-    return (UNKNOWN, NEVER) if stays or world.guarantee.needs_intent else (DEAD, NEVER)

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from cdc.policy import LanePolicy
+from cdc.lane.policy import LanePolicy
 from outbox import db as outbox_db
 from outbox.lanes import LeaseLost
 from outbox.model import Delivery, Guarantee, Record

@@ -8,7 +8,7 @@ from uuid import uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc.backlog import Backlog
+from cdc.lane.backlog import Backlog
 from outbox.claims import Row
 from outbox.model import Change, Delivery, Operation, Record
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cdc.breaker import OPENS_AFTER, Breaker
-from cdc.policy import RetryPolicy
+from cdc.lane.breaker import OPENS_AFTER, Breaker
+from cdc.lane.policy import RetryPolicy
 
 RETRY = RetryPolicy(attempts=12, base_seconds=2.0, max_seconds=600.0)
 

@@ -11,7 +11,7 @@ import pytest
 import simplejson
 
 from cdc.config import Config, ConfigError, load
-from cdc.routing import compile_routes
+from cdc.lane.routing import compile_routes
 from connectors.channel import Basic, Bearer, HeaderKey
 from outbox.model import Guarantee
 

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from cdc import lease as lease_module
-from cdc.lease import Lease, boottime
-from cdc.policy import SEND_MARGIN_SECONDS, LanePolicy
+from cdc.lane import lease as lease_module
+from cdc.lane.lease import Lease, boottime
+from cdc.lane.policy import SEND_MARGIN_SECONDS, LanePolicy
 from outbox.model import Guarantee
 
 

@@ -15,9 +15,9 @@ from typing import Any, get_args
 import pytest
 import simplejson
 
-from cdc import collector, logs, observe
-from cdc.metrics import Metrics
-from cdc.pulse import ALIVE_SECONDS, READY_SECONDS, Pulse
+from cdc.watch import collector, logs, observe
+from cdc.watch.metrics import Metrics
+from cdc.watch.pulse import ALIVE_SECONDS, READY_SECONDS, Pulse
 from outbox.db import Connection
 from outbox.model import AuditOutcome, ErrorClass, Guarantee, HmsSyncError
 from outbox.vitals import ConnectorVitals, Vitals
@@ -276,11 +276,11 @@ def stream() -> Iterator[io.StringIO]:
 
 def test_a_log_line_is_one_json_object(stream: io.StringIO) -> None:
     logs.setup("info", json=True, stream=stream)
-    logging.getLogger("cdc.lane").info("lane %s", "taken", extra=logs.fields(connector="A", lane=0, owner=None))
+    logging.getLogger("cdc.lane.worker").info("lane %s", "taken", extra=logs.fields(connector="A", lane=0, owner=None))
     line = simplejson.loads(stream.getvalue())
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("time"))
     assert line == {
-        "level": "info", "logger": "cdc.lane", "event": "lane taken", "connector": "A", "lane": 0, "owner": None,
+        "level": "info", "logger": "cdc.lane.worker", "event": "lane taken", "connector": "A", "lane": 0, "owner": None,
     }  # fmt: skip
 
 

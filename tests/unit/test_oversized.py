@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from cdc.oversized import is_marker, with_current_values
+from cdc.lane.oversized import is_marker, with_current_values
 from outbox.model import Change, Json, Operation, Record
 
 MARK: Json = {"$oversized": 40_000}

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from cdc.routing import Routes, compile_routes
+from cdc.lane.routing import Routes, compile_routes
 from outbox.model import Action, Change, Json, Message, Operation, RemoteObject
 from transformers import TransformError
 

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from cdc.policy import LanePolicy, RetryPolicy
-from cdc.verdict import Verdict, doubt_due_in, judge, troubles_platform
+from cdc.lane.policy import LanePolicy, RetryPolicy
+from cdc.lane.verdict import Verdict, doubt_due_in, judge, troubles_platform
 from outbox.model import (
     Answer,
     Applied,

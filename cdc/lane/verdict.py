@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from cdc.policy import LanePolicy
+from cdc.lane.policy import LanePolicy
 from outbox.model import (
     Answer,
     Applied,

@@ -19,9 +19,9 @@ from types import TracebackType
 
 import psycopg
 
-from cdc import embedded_guard
-from cdc.embedded_cluster import Cluster, create, only_one, open_cluster
-from cdc.embedded_programs import ENVIRONMENT, Programs, find_programs, reachable, unprivileged_account
+from cdc.embedded import guard as guards
+from cdc.embedded.cluster import Cluster, create, only_one, open_cluster
+from cdc.embedded.programs import ENVIRONMENT, Programs, find_programs, reachable, unprivileged_account
 from outbox.model import HmsSyncError
 
 _START_SECONDS = 60
@@ -164,7 +164,7 @@ def _launch(cluster: Cluster, programs: Programs, settings: Mapping[str, str], l
         cluster.log.rename(cluster.log.with_suffix(".log.old"))
     with cluster.log.open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", embedded_guard.__file__, *who, str(lock), *server],
+            [sys.executable, "-I", "-S", guards.__file__, *who, str(lock), *server],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

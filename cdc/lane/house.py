@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cdc.observe import Observer, silent
-from cdc.tide import Tide
+from cdc.lane.tide import Tide
+from cdc.watch.observe import Observer, silent
 
 
 def no_point(_name: str) -> None:

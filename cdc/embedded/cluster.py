@@ -19,7 +19,7 @@ from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
 
-from cdc.embedded_programs import ENVIRONMENT, Account, Programs
+from cdc.embedded.programs import ENVIRONMENT, Account, Programs
 from outbox.model import HmsSyncError
 
 USER = "hms_sync"

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from cdc.ended import held
-from cdc.policy import LanePolicy
-from cdc.verdict import doubt_due_in
+from cdc.lane.ended import held
+from cdc.lane.policy import LanePolicy
+from cdc.lane.verdict import doubt_due_in
 from outbox.claims import Claim, PageRead, Row, Token
 from outbox.ledger import SCAN_LIMIT, LaneLedger
 from outbox.model import Change

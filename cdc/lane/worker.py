@@ -10,15 +10,15 @@ import threading
 import time
 from collections.abc import Iterable
 
-from cdc.house import House
-from cdc.lease import Lease, boottime
-from cdc.observe import Polled
-from cdc.pager import Pager
-from cdc.policy import LanePolicy
-from cdc.routing import Routes, compile_routes
-from cdc.sender import Sender
-from cdc.settler import Settler
-from cdc.tide import IDLE_SECONDS
+from cdc.lane.house import House
+from cdc.lane.lease import Lease, boottime
+from cdc.lane.pager import Pager
+from cdc.lane.policy import LanePolicy
+from cdc.lane.routing import Routes, compile_routes
+from cdc.lane.sender import Sender
+from cdc.lane.settler import Settler
+from cdc.lane.tide import IDLE_SECONDS
+from cdc.watch.observe import Polled
 from connectors.courier import Courier
 from outbox.claims import Unsettled
 from outbox.lanes import LeaseLost

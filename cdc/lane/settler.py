@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from cdc.ended import Ended, held, in_flight
-from cdc.house import House
-from cdc.observe import ConnectorPaused, PageClaimed, RetryScheduled, Settled
-from cdc.pager import Pager, Turn
-from cdc.policy import LanePolicy
-from cdc.sender import Flight, Sender
+from cdc.lane.ended import Ended, held, in_flight
+from cdc.lane.house import House
+from cdc.lane.pager import Pager, Turn
+from cdc.lane.policy import LanePolicy
+from cdc.lane.sender import Flight, Sender
+from cdc.watch.observe import ConnectorPaused, PageClaimed, RetryScheduled, Settled
 from outbox.claims import Row, Unsettled
 from outbox.ledger import LaneLedger
 from outbox.model import AuditOutcome, DeliveryState, Record

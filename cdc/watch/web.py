@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import simplejson
 
-from cdc.pulse import Readiness
+from cdc.watch.pulse import Readiness
 from outbox.model import HmsSyncError
 
 MAX_CONNECTIONS = 16

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from cdc.backlog import Backlog
-from cdc.breaker import Breaker
-from cdc.ended import Ended, applied, settled_here
-from cdc.house import House
-from cdc.observe import AttemptEnded
-from cdc.oversized import with_current_values
-from cdc.policy import LanePolicy
-from cdc.routing import Routes
-from cdc.verdict import judge, troubles_platform, window_is_over
+from cdc.lane.backlog import Backlog
+from cdc.lane.breaker import Breaker
+from cdc.lane.ended import Ended, applied, settled_here
+from cdc.lane.house import House
+from cdc.lane.oversized import with_current_values
+from cdc.lane.policy import LanePolicy
+from cdc.lane.routing import Routes
+from cdc.lane.verdict import judge, troubles_platform, window_is_over
+from cdc.watch.observe import AttemptEnded
 from connectors.courier import Attempt, Courier
 from outbox.claims import Row
 from outbox.ledger import LaneLedger

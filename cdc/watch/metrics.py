@@ -1,4 +1,4 @@
-"""Prometheus metrics of one daemon: an observer of ``cdc.observe`` events over a registry of its own.
+"""Prometheus metrics of one daemon: an observer of ``cdc.watch.observe`` events over a registry of its own.
 
 Labels are bounded by the configuration and by our enums; no record, URL or message is ever a label.
 """
@@ -14,8 +14,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from cdc import observe
-from cdc.observe import Event
+from cdc.watch import observe
+from cdc.watch.observe import Event
 
 _CLAIM_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5)
 _ATTEMPT_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

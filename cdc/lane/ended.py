@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cdc.verdict import Verdict
+from cdc.lane.verdict import Verdict
 from outbox.claims import Row, Settled, Unsettled
 from outbox.model import Action, Answer, Applied, AuditOutcome, DeliveryState, Json, Message, RemoteObject
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cdc.policy import RetryPolicy
+from cdc.lane.policy import RetryPolicy
 
 OPENS_AFTER = 3
 

@@ -1,0 +1,1 @@
+"""One lane at work: pages, sending, settling, and the pure rules between them."""
