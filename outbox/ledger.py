@@ -45,6 +45,12 @@ class LaneLedger:
                 raise LeaseLost(self.lane)
             yield
 
+    def bound_transactions(self, lease_seconds: float) -> None:
+        """The server ends a transaction in which this worker stands still for a whole lease: its heir must get in."""
+        self._connection.execute(
+            statement("lanes", "bound_transactions"), {"milliseconds": max(1, round(lease_seconds * 1000))}
+        )
+
     def extend(self, lease_seconds: float) -> None:
         """A fresh lease by the database's clock; raises LeaseLost."""
         row = self._connection.execute(

@@ -73,6 +73,7 @@ class LaneWorker:
 
     def recover(self) -> None:
         """Takes over what the lane's last owner left: its open claim, its attempts in flight."""
+        self._ledger.bound_transactions(self._policy.lease_seconds)
         rows = self._pager.recover(lambda version: self._routes_of(version).record_types)
         self._point("recover.loaded")
         self._sender.backlog.load(rows)

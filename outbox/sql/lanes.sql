@@ -64,6 +64,10 @@ WHERE connector = %(connector)s AND lane = %(lane)s AND owner = %(owner)s AND ep
   AND leased_until > clock_timestamp()
 RETURNING connector;
 
+-- bound_transactions
+-- A worker that is stopped inside a transaction keeps its lane's row locked no longer than its lease.
+SELECT set_config('idle_in_transaction_session_timeout', %(milliseconds)s::text, false);
+
 -- release
 -- Gives a lane back at once; harmless when it is not ours any more.
 UPDATE outbox.lane

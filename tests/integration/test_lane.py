@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Protocol
@@ -290,6 +291,20 @@ def test_a_worker_without_its_lease_can_write_nothing(db: outbox_db.Connection, 
         zombie.step(2)
     assert outcomes(db) == [(change, "applied")]
     assert platform.applied == [change]
+
+
+def test_a_worker_stopped_inside_a_transaction_does_not_keep_its_lane(
+    db: outbox_db.Connection, dsn: str, taken: Take
+) -> None:
+    policy = replace(POLICY, lease_seconds=1.0)
+    registered(db)
+    zombie = taken(Platform(), policy)
+    zombie.connection.execute("BEGIN")
+    zombie.connection.execute("SELECT FROM outbox.lane FOR UPDATE")
+    end = time.monotonic() + 10
+    while (heir := take(dsn, Platform(), policy)) is None:
+        assert time.monotonic() < end, "the lane stays locked"
+    heir.connection.close()
 
 
 def test_the_heir_of_a_dead_worker_resends_with_the_same_key(db: outbox_db.Connection, taken: Take) -> None:
