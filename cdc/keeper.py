@@ -13,11 +13,11 @@ import psycopg
 
 from cdc.assembly import Kit
 from cdc.lane.house import House, no_point
-from cdc.lane.lease import boottime
 from cdc.lane.tide import Tide
 from cdc.lane.worker import LaneWorker
 from cdc.watch.logs import fields
 from cdc.watch.observe import LaneGivenUp, LaneTaken, LeaseLost, Observer, silent
+from connectors.clock import boottime
 from outbox import db
 from outbox.lanes import LaneId, Worker
 from outbox.lanes import LeaseLost as LeaseLostError

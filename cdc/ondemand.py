@@ -12,9 +12,9 @@ import psycopg
 
 from cdc.assembly import Kit
 from cdc.lane.house import House
-from cdc.lane.lease import boottime
 from cdc.lane.tide import Tide
 from cdc.lane.worker import LaneWorker
+from connectors.clock import boottime
 from outbox import db, lanes, ondemand
 from outbox.lanes import LaneId, LeaseLost, Worker
 from outbox.model import AuditOutcome, DeliveryState, Json

@@ -8,6 +8,8 @@ import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import psycopg
+
 from cdc import migrate
 from cdc.config import Config, load
 from cdc.daemon import Daemon
@@ -52,7 +54,7 @@ def _reload(daemon: Daemon, path: Path) -> None:
     try:
         config: Config = load(path)
         daemon.reload(config)
-    except HmsSyncError as error:
+    except (HmsSyncError, psycopg.Error) as error:
         _LOG.error("the new config is not taken, the old one runs on", extra=fields(reason=str(error)))
         return
     _LOG.info("config reloaded", extra=fields(connectors=len(config.connectors)))

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import cast
 
 from connectors.answers import redacted
+from connectors.clock import boottime
 from connectors.exchange import Exchange, HttpConnector, HttpRequest, HttpResponse, Transport, TransportFailure
 from outbox.model import (
     Delivery,
@@ -102,7 +102,7 @@ class Courier:
     def start(self, delivery: Delivery, message: Message, remote: RemoteObject | None) -> None:
         """Begin one exchange; its end comes from :meth:`poll`."""
         exchange = _exchange(self._connector, delivery, message, remote)
-        run = _Run(delivery, message, exchange, time.monotonic())
+        run = _Run(delivery, message, exchange, boottime())
         if delivery.doubt and self._connector.guarantee is Guarantee.ONCE_OR_ASK:
             self._end(run, Unknown(ErrorClass.NO_ANSWER, "an earlier attempt may have been applied; a person decides"))
         else:
@@ -154,7 +154,7 @@ class Courier:
         run.request = request
         if request.writes and run.request_hash is None:
             run.request_hash = request_hash(request)
-        left = run.started + self._deadline_seconds - time.monotonic()
+        left = run.started + self._deadline_seconds - boottime()
         if left <= 0:
             return TransportFailure(ErrorClass.NO_ANSWER, "the deadline of the delivery is used up", sent=False)
         token = next(self._tokens)
@@ -164,7 +164,7 @@ class Courier:
 
     def _end(self, run: _Run, outcome: Outcome) -> None:
         outcome = redacted(self._patient(_honest(run, outcome)), self._secrets)
-        seconds = time.monotonic() - run.started
+        seconds = boottime() - run.started
         self._ended.append(Attempt(run.delivery, run.message, outcome, run.request_hash, seconds, run.requests))
 
     def _patient(self, outcome: Outcome) -> Outcome:

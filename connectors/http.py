@@ -20,7 +20,18 @@ from connectors.exchange import Exchange, HttpRequest, HttpResponse, TransportFa
 from connectors.http_options import Action, HttpOptions
 from connectors.templates import Unfillable, Values, names
 from outbox.model import Action as What
-from outbox.model import Applied, Delivery, ErrorClass, Json, Message, Rejected, RemoteObject, Unknown
+from outbox.model import (
+    Applied,
+    Delivery,
+    ErrorClass,
+    Guarantee,
+    Json,
+    Message,
+    Outcome,
+    Rejected,
+    RemoteObject,
+    Unknown,
+)
 
 _Step: TypeAlias = Generator[HttpRequest, HttpResponse, HttpResponse]
 _GONE = frozenset({404, 410})
@@ -69,7 +80,7 @@ class RestConnector:
         response = yield from self._write(options.create, values, role="create" if again else "")
         if response.status == 409 and options.conflict_means_exists and not again:
             return (yield from self._update(values, again=True))
-        outcome = classify(response, not_applied=options.not_applied, missing_is_wrong_url=True)
+        outcome = self._classify(response, missing_is_wrong_url=True)
         if isinstance(outcome, Applied):
             return replace(outcome, external_id=(yield from self._external_id(response, values)))
         return outcome
@@ -80,7 +91,7 @@ class RestConnector:
         response = yield from self._write(options.update, values, role="update" if again else "")
         if response.status in _GONE and options.create is not None and not again:
             return (yield from self._create(values, again=True))
-        outcome = classify(response, not_applied=options.not_applied, missing_is_wrong_url=options.create is None)
+        outcome = self._classify(response, missing_is_wrong_url=options.create is None)
         return replace(outcome, external_id=values.external_id) if isinstance(outcome, Applied) else outcome
 
     # ------------------------------------------------------------ remove
@@ -103,7 +114,14 @@ class RestConnector:
         response = yield from self._write(options.delete, values)
         if response.status in _GONE:
             return Applied(answer(response), external_id=values.external_id)
-        return classify(response, not_applied=options.not_applied)
+        return self._classify(response)
+
+    def _classify(self, response: HttpResponse, *, missing_is_wrong_url: bool = False) -> Outcome:
+        """A platform that remembers keys answers 409 while the first request of a key is still at work."""
+        if response.status == 409 and self.guarantee is Guarantee.EXACT_WINDOW:
+            reason = "an earlier request with the same key is still at work (HTTP 409)"
+            return Unknown(ErrorClass.CONFLICT, reason, answer(response))
+        return classify(response, not_applied=self._options.not_applied, missing_is_wrong_url=missing_is_wrong_url)
 
     # ------------------------------------------------------------ requests
 

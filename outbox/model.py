@@ -117,6 +117,11 @@ class Guarantee(StrEnum):
         """
         return self in (Guarantee.VERIFY, Guarantee.ONCE_OR_ASK)
 
+    @property
+    def replays_harmlessly(self) -> bool:
+        """True when a delivery in doubt may be given up and replayed under a new key without a second effect."""
+        return self in (Guarantee.EXACT_CAS, Guarantee.CONVERGE, Guarantee.AT_LEAST)
+
 
 class ErrorClass(StrEnum):
     """Why an attempt did not end well, grouped by what has to happen next."""

@@ -100,7 +100,7 @@ def _after_silence(
     if due_in is None or window_is_over(delivery, policy, now, due_in):
         return _verdict(outcome, DeliveryState.UNKNOWN, used, trouble=True)
     if used >= policy.retry.attempts and not unsent:
-        state = DeliveryState.UNKNOWN if policy.guarantee.needs_intent else DeliveryState.DEAD
+        state = DeliveryState.DEAD if policy.guarantee.replays_harmlessly else DeliveryState.UNKNOWN
         return _verdict(outcome, state, used, trouble=True)
     return _verdict(outcome, DeliveryState.UNKNOWN, used, due_in=due_in, trouble=True)
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 
 from cdc.lane.house import House
-from cdc.lane.lease import Lease, boottime
+from cdc.lane.lease import Lease
 from cdc.lane.pager import Pager
 from cdc.lane.policy import LanePolicy
 from cdc.lane.routing import Routes, compile_routes
@@ -19,6 +19,7 @@ from cdc.lane.sender import Sender
 from cdc.lane.settler import Settler
 from cdc.lane.tide import IDLE_SECONDS
 from cdc.watch.observe import Polled
+from connectors.clock import boottime
 from connectors.courier import Courier
 from outbox.claims import Unsettled
 from outbox.lanes import LeaseLost

@@ -9,11 +9,11 @@ from typing import Any, cast
 from uuid import uuid4
 
 from cdc.lane.house import House, no_point
-from cdc.lane.lease import boottime
 from cdc.lane.policy import LanePolicy, RetryPolicy
 from cdc.lane.routing import Route, Routes
 from cdc.lane.tide import Tide
 from cdc.lane.worker import LaneWorker
+from connectors.clock import boottime
 from connectors.courier import Courier
 from outbox import db
 from outbox.lanes import LaneId, Registration, Worker, register

@@ -11,8 +11,8 @@ import pytest
 
 from cdc.assembly import Kit
 from cdc.keeper import Berth, LaneThread
-from cdc.lane.lease import boottime
 from cdc.lane.tide import Tide
+from connectors.clock import boottime
 from outbox import db as outbox_db
 from outbox.lanes import LaneId, LeaseLost
 from outbox.model import Guarantee

@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 
 from cdc.lane.house import no_point
-from cdc.lane.lease import boottime
 from cdc.lane.policy import LanePolicy
+from connectors.clock import boottime
 from outbox import db as outbox_db
 from outbox.claims import Settled
 from outbox.lanes import LeaseLost, Worker

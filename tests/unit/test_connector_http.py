@@ -93,6 +93,12 @@ def test_a_record_that_exists_is_changed_where_409_is_declared_to_mean_so() -> N
     assert outcome.error_class is ErrorClass.CONFLICT
 
 
+def test_a_platform_that_remembers_keys_says_409_while_the_first_request_is_at_work() -> None:
+    keyed = rest(**POST_PUT, idempotency={"header": "Idempotency-Key", "window": "24h"})
+    _, outcome = drive(keyed.exchange(delivery(), upsert(), None), ok(409))
+    assert isinstance(outcome, Unknown)
+
+
 @pytest.mark.parametrize(("remote", "answers"), [(HELD, [404, 409]), (None, [409, 404])])
 def test_a_record_that_is_there_and_not_there_does_not_go_round_in_circles(
     remote: RemoteObject | None, answers: list[int]

@@ -7,8 +7,9 @@ import time
 import pytest
 
 from cdc.lane import lease as lease_module
-from cdc.lane.lease import Lease, boottime
+from cdc.lane.lease import Lease
 from cdc.lane.policy import SEND_MARGIN_SECONDS, LanePolicy
+from connectors.clock import boottime
 from outbox.model import Guarantee
 
 

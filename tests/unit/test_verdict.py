@@ -251,3 +251,9 @@ def test_failures_of_one_cause_share_a_fingerprint() -> None:
 def test_failures_of_different_causes_do_not() -> None:
     assert fingerprint("hearing 17 is unknown") != fingerprint("hearing 17 is closed")
     assert fingerprint("same words") != fingerprint("same words", ErrorClass.MAPPING)
+
+
+@pytest.mark.parametrize("guarantee", [Guarantee.EXACT_WINDOW, Guarantee.EXACT_TX, Guarantee.VERIFY])
+def test_spent_doubt_stays_open_where_a_replay_could_repeat_the_effect(guarantee: Guarantee) -> None:
+    spent = replace(DELIVERY, attempt=RETRY.attempts, doubt=True)
+    assert judged(SILENCE, guarantee, spent, window_seconds=3600.0).state is DeliveryState.UNKNOWN
