@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+from psycopg.errors import UniqueViolation
+
+from cdc.lane.ended import in_flight
 from outbox import db as outbox_db
 from outbox.claims import Settled
 from outbox.model import AuditOutcome, Delivery, Record, RemoteObject
@@ -59,3 +63,14 @@ def test_a_dead_letter_alone_holds_what_comes_later(db: outbox_db.Connection, ds
     rows = db.execute("SELECT change_id, state FROM outbox.delivery ORDER BY change_id").fetchall()
     assert [tuple(row.values()) for row in rows] == [(bad, "dead"), (later, "held")]
     assert platform.applied == []
+
+
+def test_the_database_refuses_a_second_attempt_of_a_record_in_flight(db: outbox_db.Connection, dsn: str) -> None:
+    registered(db)
+    write(db, "r"), write(db, "r")
+    hand = take(dsn, Platform())
+    assert hand is not None
+    rows = hand.worker._pager._read(hand.ledger.state().token).rows
+    with pytest.raises(UniqueViolation), hand.ledger.transaction():
+        hand.ledger.enter([in_flight(row) for row in rows])
+    hand.connection.close()
