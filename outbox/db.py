@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import psycopg
 import simplejson
 from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 
@@ -27,6 +28,10 @@ SETTINGS = {
 }
 
 
+NETWORK = {"connect_timeout": 10, "keepalives_idle": 15, "keepalives_interval": 5, "tcp_user_timeout": 30_000}
+"""A database that swallows packets is noticed in half a minute, not when the kernel gives up."""
+
+
 class DatabaseUnavailable(HmsSyncError):
     """The source database cannot be reached."""
 
@@ -40,7 +45,11 @@ def connect(dsn: str, *, name: str = "hms-sync", autocommit: bool = True) -> Con
     options = " ".join(f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in SETTINGS.items())
     try:
         connection: Connection = psycopg.connect(
-            dsn, autocommit=autocommit, application_name=name[:63], options=options, row_factory=dict_row
+            make_conninfo(dsn, **{key: value for key, value in NETWORK.items() if key not in conninfo_to_dict(dsn)}),
+            autocommit=autocommit,
+            application_name=name[:63],
+            options=options,
+            row_factory=dict_row,
         )
     except psycopg.OperationalError as error:
         said = " ".join(str(error).split())

@@ -181,7 +181,10 @@ class LaneLedger:
             self._write("promote_next", names, cols.RECORDS)
 
     def pause(self, reason: str, worker: str) -> None:
-        """The whole platform refuses us: stop the connector, keep the rows, tell why."""
+        """The whole platform refuses us: stop the connector, keep the rows, tell why; once."""
+        already, _ = self.look_around()
+        if already:
+            return
         act = note_act(self._connection, "pause", self.lane.connector, worker, reason)
         self._connection.execute(
             statement("lanes", "pause_connector"), {"connector": self.lane.connector, "reason": reason, "act_id": act}

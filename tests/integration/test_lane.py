@@ -245,6 +245,18 @@ def test_refused_credentials_pause_the_connector_and_kill_no_row(db: outbox_db.C
     assert [act["kind"] for act in acts] == ["config_applied", "pause"]
 
 
+def test_a_connector_is_paused_once_however_many_requests_are_refused(db: outbox_db.Connection, taken: Take) -> None:
+    registered(db)
+    early, late = write(db, "early"), write(db, "late")
+    hand = taken(Platform(behave=lambda _d: p.UNAUTHORIZED))
+    hand.courier.slow = lambda delivery: delivery.change.id == late
+    hand.until(lambda: early in states(db))
+    hand.courier.release()
+    hand.until(lambda: late in states(db))
+    acts = db.execute("SELECT count(*) AS n FROM outbox.act WHERE kind = 'pause'").fetchone()
+    assert acts == {"n": 1}
+
+
 def test_a_platform_that_is_down_is_probed_and_no_row_dies(db: outbox_db.Connection, taken: Take) -> None:
     registered(db)
     for n in range(20):
