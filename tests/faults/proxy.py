@@ -299,6 +299,10 @@ class _Conversation:
 def _connect(target: Target) -> socket.socket:
     if isinstance(target, Path):
         upstream = socket.socket(socket.AF_UNIX)
-        upstream.connect(str(target))
+        try:
+            upstream.connect(str(target))
+        except OSError:
+            upstream.close()
+            raise
         return upstream
     return socket.create_connection(target, _DRAIN_SECONDS)
