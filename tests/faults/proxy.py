@@ -89,6 +89,7 @@ class Proxy:
         self.healed = False
         self.stopping = threading.Event()
         self._listener: socket.socket | None = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._place: socket.socket | None = None
         self.port: int = self._listener.getsockname()[1]
         self._wants_down = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -154,15 +155,18 @@ class Proxy:
         self.stopping.set()
         for thread in self._threads:
             thread.join(_DRAIN_SECONDS)
-        if self._listener is not None:
-            self._listener.close()
+        for held in (self._listener, self._place):
+            if held is not None:
+                held.close()
 
     def _open_or_close(self) -> None:
         if self.is_down and self._listener is not None:
             self._listener.close()
             self._listener = None
-        elif not self.is_down and self._listener is None:
-            self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+            self._place = _bound(self.port)
+        elif not self.is_down and self._listener is None and self._place is not None:
+            self._place.listen(128)
+            self._listener, self._place = self._place, None
 
     def _wait(self, condition: Callable[[], bool]) -> None:
         while not condition() and not self.stopping.is_set():
@@ -294,6 +298,14 @@ class _Conversation:
 
     def _reset(self) -> None:
         self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _bound(port: int) -> socket.socket:
+    """Holds the port without listening: connections are refused, and nobody else gets it meanwhile."""
+    place = socket.socket()
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    place.bind(("127.0.0.1", port))
+    return place
 
 
 def _connect(target: Target) -> socket.socket:
