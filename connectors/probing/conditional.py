@@ -120,28 +120,31 @@ def one_updater(lab: Lab) -> Finding:
     """Probe 6: of many updates against one version exactly one wins, and its content stands."""
     name, etag = _created(lab)
     faults: list[str] = []
-    for turn in lab.times(lab.rounds):
-        faults += _race(lab, name, {"If-Match": etag}, 2 + turn * lab.parallel)
+    number = 2
+    for _ in lab.times(lab.rounds):
+        crowd = lab.crowd
+        faults += _race(lab, name, {"If-Match": etag}, number)
+        number += crowd  # no content twice: its ETag would be the old one
         etag = _etag(lab, name)
     return _judged(lab, faults, "updates with one If-Match", "was accepted")
 
 
 def _race(lab: Lab, name: str, precondition: Mapping[str, str], first: int) -> list[str]:
     """One round; what was wrong with it, or nothing."""
-    answers = lab.race([_put(lab, name, first + each, precondition) for each in range(lab.parallel)])
+    answers = lab.race([_put(lab, name, first + each, precondition) for each in range(lab.crowd)])
     winners = [first + index for index, answer in enumerate(answers) if answer.ok]
     if len(winners) != 1:
-        return [f"{len(winners)} of them were accepted ({seen(answers)})"]
+        return [f"{len(winners)} of {len(answers)} were accepted ({seen(answers)})"]
     held = _read(lab, name)
     if held is None or held.number != winners[0]:
-        return ["one was accepted, but the content is another one's"]
+        return ["the content is not that of the one that was accepted"]
     return []
 
 
 def _judged(lab: Lab, faults: list[str], what: str, success: str) -> Finding:
     if not faults:
-        return holds(f"of {lab.parallel} {what} at once exactly one {success}, {lab.rounds} times")
-    return fails(f"{lab.parallel} {what} at once: in {len(faults)} of {lab.rounds} rounds {faults[0]}")
+        return holds(f"of {lab.crowd} {what} at once exactly one {success}, {lab.rounds} times")
+    return fails(f"{what} at once: in {len(faults)} of {lab.rounds} rounds not exactly one won, such as: {faults[0]}")
 
 
 def cut_body(lab: Lab) -> Finding:

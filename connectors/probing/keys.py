@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 
+from connectors.conditional import GONE
 from connectors.exchange import HttpRequest, HttpResponse, TransportFailure
 from connectors.probing.lab import CannotTell, Finding, Lab, fails, holds, seen, untold
 from outbox.model import Json
 
+_TRIES = 3
 _PLAIN: Mapping[str, Json] = {}
 
 
@@ -38,7 +41,7 @@ def keys_remembered(lab: Lab) -> Finding:
     if faults:
         return fails("; ".join(faults))
     kinds = ", ".join(["success", *lab.effects.answers])
-    return holds(f"a repeated key took effect once, one after the other ({kinds}) and {lab.parallel} at once")
+    return holds(f"a repeated key took effect once, one after the other ({kinds}) and {lab.crowd} at once")
 
 
 def _sequences(lab: Lab) -> list[str]:
@@ -52,20 +55,21 @@ def _sequences(lab: Lab) -> list[str]:
 
 
 def _twice(lab: Lab, members: Mapping[str, Json]) -> _Twice:
-    record = lab.name()
+    record, tally = _begin(lab)
     request = lab.effects.create(record, 1, members)
     first, second = _attempt(lab, record, request), _attempt(lab, record, request)
-    return _Twice(first, second, _count(lab, record))
+    return _Twice(first, second, tally.effects)
 
 
 def _others(lab: Lab) -> list[str]:
     """What must not be taken for a repetition; and what must not be taken for a new write."""
     faults = []
-    record, other = lab.name(), lab.name()
+    record = lab.name()
     request = lab.effects.create(record, 1, _PLAIN)
     _write(lab, record, request)
+    other, tally = _begin(lab)
     reused = _write(lab, other, _with_headers_of(request, lab.effects.create(other, 1, _PLAIN)))
-    if _count(lab, other):
+    if tally.effects:
         faults.append(f"another record under a used key was answered {reused.status} and took effect")
     if lab.effects.repeats and (fault := _merged(lab)):
         faults.append(fault)
@@ -73,10 +77,10 @@ def _others(lab: Lab) -> list[str]:
 
 
 def _merged(lab: Lab) -> str | None:
-    record = lab.name()
+    record, tally = _begin(lab)
     request = lab.effects.without_key(lab.effects.create(record, 1, _PLAIN))
     answers = [_write(lab, record, request) for _ in range(2)]
-    if all(answer.ok for answer in answers) and _count(lab, record) == 1:
+    if all(answer.ok for answer in answers) and tally.effects == 1:
         return "two equal writes without a key were taken for one, silently"
     return None
 
@@ -88,9 +92,11 @@ def _updates(lab: Lab) -> list[str]:
     update = lab.effects.update(record, 2, created)
     if update is None:
         return []
-    before = _count(lab, record)
+    tally = _Tally(lab, record)
     answers = [_write(lab, record, update) for _ in range(2)]
-    effects = _count(lab, record) - before
+    effects = tally.effects
+    if not effects and answers[0].ok:
+        raise CannotTell("verify.count does not count changes, so nobody knows what a late copy of one would do")
     if effects == 1:
         return []
     return [f"a change with a repeated key was answered {seen(answers)} and took effect {effects} times"]
@@ -99,22 +105,21 @@ def _updates(lab: Lab) -> list[str]:
 def _parallel_fault(lab: Lab) -> str | None:
     rounds = max(1, lab.rounds // 20)
     for _ in lab.times(rounds):
-        record = lab.name()
-        request = lab.effects.create(record, 1, _PLAIN)
-        answers = lab.race([request] * lab.parallel)
+        record, tally = _begin(lab)
+        answers = lab.race([lab.effects.create(record, 1, _PLAIN)] * lab.crowd)
         _keep(lab, record, next((answer for answer in answers if answer.ok), answers[0]))
-        effects = _count(lab, record)
+        effects = tally.effects
         if effects != 1:
-            return f"{lab.parallel} writes at once with one key ({seen(answers)}) took effect {effects} times"
+            return f"{len(answers)} writes at once with one key ({seen(answers)}) took effect {effects} times"
     return None
 
 
 def seen_at_once(lab: Lab) -> Finding:
     """Probe 9: an effect can be counted as soon as its write is answered."""
     for _ in lab.times(max(1, lab.rounds // 4)):
-        record = lab.name()
+        record, tally = _begin(lab)
         answer = _write(lab, record, lab.effects.create(record, 1, _PLAIN))
-        if answer.ok and _count(lab, record) != 1:
+        if answer.ok and tally.effects != 1:
             return fails(f"an effect was not to be seen right after its answer ({answer.status})")
     return holds(f"{lab.done} effects were each seen at once")
 
@@ -126,11 +131,11 @@ def not_applied(lab: Lab) -> Finding:
     tried: list[int] = []
     answers = lab.effects.answers if lab.subject.effects is not None else {}
     for kind, members in answers.items():
-        record = lab.name()
-        response = _write(lab, record, lab.effects.create(record, 1, members))
-        if response.status in declared:
+        record, tally = _begin(lab)
+        response = _attempt(lab, record, lab.effects.create(record, 1, members))
+        if response is not None and response.status in declared:
             tried.append(response.status)
-            if _count(lab, record):
+            if tally.effects:
                 return fails(f"{kind} was answered {response.status} and took effect; {contract}")
     if tried:
         return holds(f"{_listed(tried)} was tried and had no effect; {contract}")
@@ -144,41 +149,63 @@ def _listed(statuses: frozenset[int] | list[int]) -> str:
 # ---------------------------------------------------------------- requests
 
 
+def _begin(lab: Lab) -> tuple[str, _Tally]:
+    """A new record, and the tally of its effects."""
+    record = lab.name()
+    return record, _Tally(lab, record)
+
+
+class _Tally:
+    """How often the platform acted since the tally was begun."""
+
+    def __init__(self, lab: Lab, record: str) -> None:
+        self._lab = lab
+        self._record = record
+        self._before = _count(lab, record)
+
+    @property
+    def effects(self) -> int:
+        return _count(self._lab, self._record) - self._before
+
+
+def _count(lab: Lab, record: str) -> int:
+    response = _answer(lab, lab.effects.count(record))
+    effects = 0 if response.status in GONE else lab.effects.counted(response) if response.ok else None
+    if effects is None:
+        raise CannotTell(f"verify.count was answered {response.status} and gives no number of effects")
+    return effects
+
+
+def _write(lab: Lab, record: str, request: HttpRequest) -> HttpResponse:
+    answer = _answer(lab, request)
+    _keep(lab, record, answer)
+    return answer
+
+
 def _attempt(lab: Lab, record: str, request: HttpRequest) -> HttpResponse | None:
     try:
         return _write(lab, record, request)
-    except TransportFailure:
+    except CannotTell:
         return None
+
+
+def _answer(lab: Lab, request: HttpRequest) -> HttpResponse:
+    """Sent again where no answer comes: a server that has failed often closes its connection unannounced."""
+    for _ in range(_TRIES):
+        with suppress(TransportFailure):
+            return lab.send(request)
+    raise CannotTell(f"{request.method} {request.url} gets no answer")
 
 
 def _status(answer: HttpResponse | None) -> str:
     return "nothing" if answer is None else str(answer.status)
 
 
-def _write(lab: Lab, record: str, request: HttpRequest) -> HttpResponse:
-    answer = lab.send(_alone(request))
-    _keep(lab, record, answer)
-    return answer
-
-
 def _keep(lab: Lab, record: str, created: HttpResponse) -> None:
     """Remember how to remove the record, by the answer that tells the platform's id of it."""
     removal = lab.effects.remove(record, created) if created.ok else None
     if removal is not None:
-        lab.leftovers[record] = removal
-
-
-def _count(lab: Lab, record: str) -> int:
-    response = lab.send(_alone(lab.effects.count(record)))
-    effects = lab.effects.counted(response) if response.ok else None
-    if effects is None:
-        raise CannotTell(f"verify.count was answered {response.status} and gives no number of effects")
-    return effects
-
-
-def _alone(request: HttpRequest) -> HttpRequest:
-    """On a connection of its own: after an error many servers close theirs without saying so."""
-    return replace(request, headers={**request.headers, "Connection": "close"})
+        lab.leftovers.setdefault(record, removal)
 
 
 def _with_headers_of(request: HttpRequest, other: HttpRequest) -> HttpRequest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from connectors.transports.dialling import connection, proxy_headers
 
 DEADLINE_SECONDS = 30.0
 _REACTION_SECONDS = 5.0
+_CROWDED_SECONDS = 0.9
+"""A connection that the receiver had no room for is tried again by the kernel a second later."""
+_SMALLEST_CROWD = 4
 
 
 class CannotTell(Exception):
@@ -47,13 +51,14 @@ def untold(sentence: str) -> Finding:
 
 @dataclass(slots=True)
 class Lab:
-    """One receiver under trial; used by one thread. ``rounds`` and ``parallel`` scale the races."""
+    """One receiver under trial; used by one thread. ``rounds`` and ``crowd`` scale the races."""
 
     subject: Subject
     channel: Channel
     transport: Transport
     rounds: int
-    parallel: int
+    crowd: int
+    """How many requests race; less where the receiver has no room for so many, because then they only queue."""
     report: Callable[[int, int], None] = lambda _done, _total: None
     done: int = 0
     leftovers: dict[str, HttpRequest] = field(default_factory=dict)
@@ -90,10 +95,13 @@ class Lab:
     def race(self, requests: Sequence[HttpRequest], deadline_seconds: float = DEADLINE_SECONDS) -> list[HttpResponse]:
         """All requests side by side, and their answers in order; TransportFailure where one was not answered."""
         ended: dict[int, HttpResponse | TransportFailure] = {}
+        began = time.monotonic()
         for token, request in enumerate(requests):
             self.transport.start(token, request, deadline_seconds)
         while len(ended) < len(requests):
             ended.update({cast("int", token): result for token, result in self.transport.poll(1.0)})
+        if time.monotonic() - began > _CROWDED_SECONDS and len(requests) > _SMALLEST_CROWD:
+            self.crowd = max(_SMALLEST_CROWD, len(requests) // 2)
         for result in ended.values():
             if isinstance(result, TransportFailure):
                 raise result

@@ -84,7 +84,7 @@ def fingerprint(subject: Subject, channel: Channel) -> str:
     """Product, version and TLS key of the receiver, by one harmless request; the same as long as they are."""
     transport = open_transport("curl", channel, 1)
     try:
-        response = Lab(subject, channel, transport, rounds=1, parallel=1).send(subject.harmless)
+        response = Lab(subject, channel, transport, rounds=1, crowd=1).send(subject.harmless)
         parts = [f"{name}: {response.headers[name]}" for name in _TELLING if name in response.headers]
         if subject.harmless.url.startswith("https:"):
             parts.append(f"tls: {_tls_key(channel, subject.harmless.url)}")
