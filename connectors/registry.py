@@ -14,6 +14,7 @@ from connectors.caldav import CalDavConnector, CalDavOptions
 from connectors.exchange import HttpConnector, HttpRequest, HttpResponse, Transport, TransportFailure
 from connectors.http import RestConnector
 from connectors.http_options import HttpOptions
+from connectors.probing.model import Subject
 from connectors.scheduler import SchedulerConnector, SchedulerOptions
 from outbox.model import Applied, ErrorClass, Rejected
 
@@ -37,6 +38,8 @@ class ConnectorKind:
     options: type[BaseModel]
     build: Callable[[str, str, BaseModel], HttpConnector]
     probe: Callable[[str, BaseModel], Probe]
+    subject: Callable[[str, str, BaseModel, str | None], Subject | None]
+    """Takes name, URL, options and the URL of a scratch place (None: one is made); None: nothing to verify."""
 
 
 def kinds() -> Mapping[str, ConnectorKind]:
@@ -89,13 +92,25 @@ def _probe_caldav(url: str, _options: BaseModel) -> Probe:
     return Probe(HttpRequest("PROPFIND", url.rstrip("/") + "/", headers, body))
 
 
+def _subject_http(_name: str, _url: str, _options: BaseModel, _scratch_url: str | None) -> Subject | None:
+    return None
+
+
+def _subject_scheduler(_name: str, _url: str, _options: BaseModel, _scratch_url: str | None) -> Subject | None:
+    return None
+
+
+def _subject_caldav(_name: str, _url: str, _options: BaseModel, _scratch_url: str | None) -> Subject | None:
+    return None
+
+
 _KINDS: Mapping[str, ConnectorKind] = MappingProxyType(
     {
         kind.name: kind
         for kind in (
-            ConnectorKind("http", HttpOptions, _http, _probe_http),
-            ConnectorKind("scheduler", SchedulerOptions, _scheduler, _probe_scheduler),
-            ConnectorKind("caldav", CalDavOptions, _caldav, _probe_caldav),
+            ConnectorKind("http", HttpOptions, _http, _probe_http, _subject_http),
+            ConnectorKind("scheduler", SchedulerOptions, _scheduler, _probe_scheduler, _subject_scheduler),
+            ConnectorKind("caldav", CalDavOptions, _caldav, _probe_caldav, _subject_caldav),
         )
     }
 )
