@@ -16,8 +16,10 @@ import jmespath
 import simplejson
 
 from connectors.answers import answer, classify
+from connectors.conditional import GONE, ConditionalWrite, Manner, Target
 from connectors.exchange import Exchange, HttpRequest, HttpResponse, TransportFailure
 from connectors.http_options import Action, HttpOptions
+from connectors.stamps import in_member
 from connectors.templates import Unfillable, Values, names
 from outbox.model import Action as What
 from outbox.model import (
@@ -33,8 +35,8 @@ from outbox.model import (
     Unknown,
 )
 
+_NO_DELETE = "options.delete is not configured; add it, or skip deletes in the mapping"
 _Step: TypeAlias = Generator[HttpRequest, HttpResponse, HttpResponse]
-_GONE = frozenset({404, 410})
 
 
 class RestConnector:
@@ -89,7 +91,7 @@ class RestConnector:
         options = self._options
         assert options.update is not None  # noqa: S101 - idem
         response = yield from self._write(options.update, values, role="update" if again else "")
-        if response.status in _GONE and options.create is not None and not again:
+        if response.status in GONE and options.create is not None and not again:
             return (yield from self._create(values, again=True))
         outcome = self._classify(response, missing_is_wrong_url=options.create is None)
         return replace(outcome, external_id=values.external_id) if isinstance(outcome, Applied) else outcome
@@ -99,9 +101,7 @@ class RestConnector:
     def _delete(self, values: Values) -> Exchange:
         options = self._options
         if options.delete is None:
-            return Rejected(
-                ErrorClass.MAPPING, "options.delete is not configured; add it, or skip deletes in the mapping"
-            )
+            return Rejected(ErrorClass.MAPPING, _NO_DELETE)
         if "external_id" in names(options.delete.path) and values.external_id is None:
             if options.lookup is None or options.lookup.by_key:
                 return Applied()  # no create of it was ever applied: there is nothing to remove
@@ -112,7 +112,7 @@ class RestConnector:
                 return Applied()
             values = replace(values, external_id=found)
         response = yield from self._write(options.delete, values)
-        if response.status in _GONE:
+        if response.status in GONE:
             return Applied(answer(response), external_id=values.external_id)
         return self._classify(response)
 
@@ -126,7 +126,7 @@ class RestConnector:
     # ------------------------------------------------------------ requests
 
     def _write(self, action: Action, values: Values, *, role: str = "") -> _Step:
-        headers = {name: values.header(template) for name, template in self._options.headers.items()}
+        headers = headers_of(self._options, values)
         if values.message.body:
             headers["Content-Type"] = values.message.content_type
         if self._options.idempotency is not None:
@@ -139,14 +139,14 @@ class RestConnector:
         lookup = self._options.lookup
         assert lookup is not None  # noqa: S101 - asked only where it is configured
         response = yield HttpRequest("GET", self._base + values.path(lookup.path), {"Accept": "application/json"})
-        if response.status in _GONE and not lookup.at_collection:
+        if response.status in GONE and not lookup.at_collection:
             return None
         if not response.ok:
             outcome = classify(response, not_applied=frozenset(), missing_is_wrong_url=True)
             if isinstance(outcome, Rejected) and outcome.platform:
                 return outcome
             return Unknown(ErrorClass.SERVER, f"the look-up failed (HTTP {response.status})", answer(response))
-        document = _document(response)
+        document = document_of(response)
         if document is None:
             reason = "the platform's answer to the look-up is not the JSON that was expected"
             return Unknown(ErrorClass.SERVER, reason, answer(response))
@@ -162,7 +162,7 @@ class RestConnector:
             return values.external_id
         if expression == "location":
             return _last_segment(response.headers.get("location", ""))
-        found = _id_text(jmespath.search(expression, _document(response) or {}))
+        found = _id_text(jmespath.search(expression, document_of(response) or {}))
         if found is not None or self._options.lookup is None:
             return found
         try:
@@ -172,12 +172,49 @@ class RestConnector:
         return looked_up or None if isinstance(looked_up, str) else None
 
 
+class ConditionalRestConnector:
+    """Delivers to a platform of JSON objects with ETags; see :class:`~connectors.http_options.Conditional`."""
+
+    guarantee = Guarantee.EXACT_CAS
+    quiet_seconds = 0.0
+    window_seconds: float | None = None
+
+    def __init__(self, url: str, options: HttpOptions) -> None:
+        assert options.conditional is not None  # noqa: S101 - chosen only where it is configured
+        assert options.create is not None  # noqa: S101 - idem, the options see to it
+        self._base = url.rstrip("/")
+        self._path = options.create.path
+        self._options = options
+        codec, conflict = in_member(options.conditional.stamp), options.conditional.conflict
+        self._manner = Manner(codec, "application/json", conflict, options.not_applied, self._classify)
+
+    def exchange(self, delivery: Delivery, message: Message, remote: RemoteObject | None) -> Exchange:
+        """The requests of one delivery; what the record cannot fill is refused before anything is sent."""
+        if message.action is What.DELETE and self._options.delete is None:
+            return Rejected(ErrorClass.MAPPING, _NO_DELETE)
+        values = Values.of(delivery, message, remote)
+        try:
+            target = Target(self._base + values.path(self._path), headers=headers_of(self._options, values))
+        except Unfillable as problem:
+            return Rejected(ErrorClass.MAPPING, str(problem))
+        return (yield from ConditionalWrite(self._manner, target, delivery, message, remote).exchange())
+
+    def _classify(self, response: HttpResponse) -> Outcome:
+        return classify(response, not_applied=self._options.not_applied, missing_is_wrong_url=True)
+
+
+def headers_of(options: HttpOptions, values: Values) -> dict[str, str]:
+    """The configured headers, filled."""
+    return {name: values.header(template) for name, template in options.headers.items()}
+
+
 def _key(key: UUID, role: str) -> UUID:
     """One key per request: the second request of an exchange is another operation, and so has another key."""
     return uuid5(key, role) if role else key
 
 
-def _document(response: HttpResponse) -> Mapping[str, Json] | list[Json] | None:
+def document_of(response: HttpResponse) -> Mapping[str, Json] | list[Json] | None:
+    """The JSON of a whole answer; None where it is none."""
     if not response.complete:
         return None
     try:

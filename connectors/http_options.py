@@ -8,9 +8,10 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from connectors.conditional import Conflict
 from connectors.durations import Seconds
 from connectors.templates import HeaderTemplate, PathTemplate, names
-from outbox.model import Guarantee
+from outbox.model import Guarantee, Json
 
 _IDEMPOTENT = frozenset({"PUT", "DELETE"})
 
@@ -68,6 +69,38 @@ class Lookup(Options):
         return not names(self.path.partition("?")[0])
 
 
+class Conditional(Options):
+    """The platform keeps JSON objects with ETags: each is written only against the version that we know.
+
+    ``create`` (a PUT) names the address; it is changed by the same request and removed by ``delete`` at that address.
+    """
+
+    stamp: Annotated[str, Field(min_length=1)]
+    """The member of the object that holds our mark; the platform must keep it as it is (a text of 100 characters)."""
+    conflict: Conflict = "ours"
+    """Who wins where a third party edited an object of ours: ``ours`` overwrites, ``theirs`` rejects the delivery."""
+
+
+class Count(Options):
+    """A GET that tells how often the platform acted for one record, such as the entries of its journal."""
+
+    path: PathTemplate
+    """Names the record by {record_key}, or by a member of ``verify.body``."""
+    found: Expression
+    """A JMESPath expression on the answer: the number, or the list of which each member is one effect."""
+
+
+class Verify(Options):
+    """How ``hms-sync verify-receiver`` tries the platform: with records of its own, which it removes again."""
+
+    body: dict[str, Json]
+    """A record that the platform accepts; in its texts {record_key} stands for the key of the trial record."""
+    count: Count | None = None
+    """Needed where the platform is declared to remember keys: only itself can tell how often it acted."""
+    answers: dict[str, dict[str, Json]] = Field(default_factory=dict)
+    """Kinds of answers to try beside success, by any name: the members of the body that provoke each of them."""
+
+
 class HttpOptions(Options):
     """Resource-shaped REST: which requests create, change and remove a record."""
 
@@ -79,6 +112,8 @@ class HttpOptions(Options):
     """Where a create's answer holds the platform's id: a JMESPath expression, or ``location`` for that header."""
     idempotency: Idempotency | None = None
     lookup: Lookup | None = None
+    conditional: Conditional | None = None
+    verify: Verify | None = None
     conflict_means_exists: bool = False
     """409 to a create means that the record is there already (under the id that we chose)."""
     not_applied: frozenset[int] = frozenset({429})
@@ -94,11 +129,26 @@ class HttpOptions(Options):
             raise ValueError("lookup finds the record, which needs update; or name {key} in lookup.path")
         if self.create is not None and "external_id" in names(self.create.path):
             raise ValueError("create.path cannot name {external_id}, which the platform gives only afterwards")
+        if self.conditional is not None:
+            self._fits_conditional()
         return self
+
+    def _fits_conditional(self) -> None:
+        create, delete = self.create, self.delete
+        if create is None or create.method != "PUT" or self.update is not None or "key" in names(create.path):
+            raise ValueError("conditional needs create with PUT, at an address without {key}, and no update")
+        if delete is not None and (delete.method, delete.path) != ("DELETE", create.path):
+            raise ValueError("conditional removes by DELETE at the path of create; correct delete")
+        if self.idempotency or self.lookup or self.external_id or self.conflict_means_exists:
+            raise ValueError(
+                "conditional reads the object itself; drop idempotency, lookup, external_id and conflict_means_exists"
+            )
 
     @property
     def guarantee(self) -> Guarantee:
         """The strongest class that these requests can carry."""
+        if self.conditional is not None:
+            return Guarantee.EXACT_CAS
         if self.idempotency is not None and self.idempotency.window is not None:
             return Guarantee.EXACT_WINDOW
         if self.lookup is not None:

@@ -12,10 +12,11 @@ from pydantic import BaseModel
 from connectors.answers import classify
 from connectors.caldav import CalDavConnector, CalDavOptions
 from connectors.exchange import HttpConnector, HttpRequest, HttpResponse, Transport, TransportFailure
-from connectors.http import RestConnector
+from connectors.http import ConditionalRestConnector, RestConnector
 from connectors.http_options import HttpOptions
 from connectors.probing.model import Subject
-from connectors.scheduler import SchedulerConnector, SchedulerOptions
+from connectors.probing.subjects import caldav_subject, http_subject
+from connectors.scheduler import SchedulerConnector, SchedulerOptions, preset
 from outbox.model import Applied, ErrorClass, Rejected
 
 
@@ -67,7 +68,8 @@ def _problem(probe: Probe, response: HttpResponse) -> str | None:
 
 
 def _http(_name: str, url: str, options: BaseModel) -> HttpConnector:
-    return RestConnector(url, cast("HttpOptions", options))
+    settings = cast("HttpOptions", options)
+    return ConditionalRestConnector(url, settings) if settings.conditional else RestConnector(url, settings)
 
 
 def _scheduler(_name: str, url: str, options: BaseModel) -> HttpConnector:
@@ -92,16 +94,17 @@ def _probe_caldav(url: str, _options: BaseModel) -> Probe:
     return Probe(HttpRequest("PROPFIND", url.rstrip("/") + "/", headers, body))
 
 
-def _subject_http(_name: str, _url: str, _options: BaseModel, _scratch_url: str | None) -> Subject | None:
-    return None
+def _subject_http(name: str, url: str, options: BaseModel, scratch_url: str | None) -> Subject | None:
+    return http_subject(name, url, cast("HttpOptions", options), scratch_url, _probe_http(url, options).request)
 
 
-def _subject_scheduler(_name: str, _url: str, _options: BaseModel, _scratch_url: str | None) -> Subject | None:
-    return None
+def _subject_scheduler(name: str, url: str, options: BaseModel, scratch_url: str | None) -> Subject | None:
+    settings = preset(cast("SchedulerOptions", options))
+    return http_subject(name, url, settings, scratch_url, _probe_scheduler(url, options).request)
 
 
-def _subject_caldav(_name: str, _url: str, _options: BaseModel, _scratch_url: str | None) -> Subject | None:
-    return None
+def _subject_caldav(name: str, url: str, options: BaseModel, scratch_url: str | None) -> Subject:
+    return caldav_subject(name, url, cast("CalDavOptions", options), scratch_url, _probe_caldav(url, options).request)
 
 
 _KINDS: Mapping[str, ConnectorKind] = MappingProxyType(

@@ -19,7 +19,7 @@ from connectors.channel import Bearer, Channel
 from connectors.courier import Courier, deliver_now
 from connectors.durations import Seconds
 from connectors.http import RestConnector
-from connectors.http_options import Action, HttpOptions, Idempotency, Options
+from connectors.http_options import Action, HttpOptions, Idempotency, Options, Verify
 from connectors.transports import open_transport
 from outbox.model import Action as What
 from outbox.model import Applied, Change, Delivery, HmsSyncError, Json, Message, Operation, Rejected
@@ -34,6 +34,7 @@ class SchedulerOptions(Options):
 
     idempotency_window: Seconds | None = None
     not_applied: frozenset[int] = frozenset({429})
+    verify: Verify | None = None
 
 
 class SchedulerConnector(RestConnector):
@@ -41,7 +42,7 @@ class SchedulerConnector(RestConnector):
 
     def __init__(self, url: str, token: str = "", *, options: SchedulerOptions | None = None) -> None:
         options = options or SchedulerOptions()
-        super().__init__(url, _preset(options))
+        super().__init__(url, preset(options))
         self._url = url
         self._token = token
 
@@ -74,7 +75,8 @@ class SchedulerConnector(RestConnector):
         )
 
 
-def _preset(options: SchedulerOptions) -> HttpOptions:
+def preset(options: SchedulerOptions) -> HttpOptions:
+    """The scheduler's API as options of ``http``."""
     return HttpOptions(
         create=Action(method="POST", path="/hearings"),
         update=Action(method="PUT", path="/hearings/{id}"),
@@ -82,6 +84,7 @@ def _preset(options: SchedulerOptions) -> HttpOptions:
         idempotency=Idempotency(window=options.idempotency_window),
         conflict_means_exists=True,
         not_applied=options.not_applied,
+        verify=options.verify,
     )
 
 

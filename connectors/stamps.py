@@ -1,23 +1,25 @@
-"""Our mark inside a calendar object: which delivery wrote it, and which change of the record that was.
+"""Our mark inside an object of a platform: which delivery wrote it, and which change of the record that was.
 
-Two properties of the VEVENT that every calendar server keeps (RFC 5545 §3.8.8.2): they tell, whoever reads the
-resource later, whether it is already ours, older than ours, or newer.
+It tells, whoever reads the object later, whether it is already ours, older than ours, or newer. In a calendar object
+it is two properties of the VEVENT, which every calendar server keeps (RFC 5545 §3.8.8.2); in JSON it is one member.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from outbox.model import Change, Delivery, RemoteObject
+import simplejson
 
+from outbox.model import Change, Delivery, Json, RemoteObject
+
+_TEXT = re.compile(r"([0-9a-fA-F-]{36}) (\d{1,19})\.(\d{1,19})\.(\d{1,19})")
 _END = re.compile(rb"^END:VEVENT[ \t]*(?=\r?$)", re.IGNORECASE | re.MULTILINE)
 _FOLD = re.compile(rb"\r?\n[ \t]")
 _KEY = re.compile(rb"^X-HMS-SYNC-KEY[^:\r\n]*:([0-9a-fA-F-]{36})\s*$", re.IGNORECASE | re.MULTILINE)
-_CHANGE = re.compile(
-    rb"^X-HMS-SYNC-CHANGE[^:\r\n]*:(\d{1,19})\.(\d{1,19})\.(\d{1,19})\s*$", re.IGNORECASE | re.MULTILINE
-)
+_CHANGE = re.compile(rb"^X-HMS-SYNC-CHANGE[^:\r\n]*:(\d{1,19}\.\d{1,19}\.\d{1,19})\s*$", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,24 @@ class Stamp:
         """The mark in a calendar object; None where there is none (or half of one)."""
         text = _FOLD.sub(b"", body)
         key, change = _KEY.search(text), _CHANGE.search(text)
-        if key is None or change is None:
-            return None
+        return cls.parse(f"{key[1].decode()} {change[1].decode()}") if key and change else None
+
+    @classmethod
+    def parse(cls, text: str) -> Stamp | None:
+        """The mark of its text form ``KEY ID.XID.COMMAND``; None where the text is another."""
+        found = _TEXT.fullmatch(text)
         try:
-            return cls(UUID(key[1].decode()), int(change[1]), int(change[2]), int(change[3]))
+            return cls(UUID(found[1]), int(found[2]), int(found[3]), int(found[4])) if found else None
         except ValueError:
             return None
+
+    @property
+    def order(self) -> str:
+        """Which change wrote it: ``ID.XID.COMMAND``."""
+        return f"{self.change_id}.{self.xid}.{self.command_id}"
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.order}"
 
     def is_newer_than(self, change: Change) -> bool:
         """True when the resource was written by a later change of the record than this one."""
@@ -53,7 +67,43 @@ class Stamp:
 
     def put_into(self, body: bytes) -> bytes | None:
         """The object with this mark in every VEVENT; None where it has none."""
-        order = f"{self.change_id}.{self.xid}.{self.command_id}"
-        lines = f"X-HMS-SYNC-KEY:{self.key}\r\nX-HMS-SYNC-CHANGE:{order}\r\nEND:VEVENT"
+        lines = f"X-HMS-SYNC-KEY:{self.key}\r\nX-HMS-SYNC-CHANGE:{self.order}\r\nEND:VEVENT"
         stamped, count = _END.subn(lines.encode(), body)
         return stamped if count else None
+
+
+@dataclass(frozen=True, slots=True)
+class StampCodec:
+    """Where objects of one form hold the mark. ``put`` gives None where it finds no place, and ``cannot`` says why."""
+
+    read: Callable[[bytes], Stamp | None]
+    put: Callable[[Stamp, bytes], bytes | None]
+    cannot: str
+
+
+IN_EVENTS = StampCodec(Stamp.read, Stamp.put_into, "the mapping wrote no VEVENT; a calendar object must hold one")
+
+
+def in_member(name: str) -> StampCodec:
+    """The mark as a member of a JSON object, in its text form."""
+
+    def read(body: bytes) -> Stamp | None:
+        document = _object(body)
+        text = document.get(name) if document is not None else None
+        return Stamp.parse(text) if isinstance(text, str) else None
+
+    def put(stamp: Stamp, body: bytes) -> bytes | None:
+        document = _object(body)
+        if document is None:
+            return None
+        return simplejson.dumps({**document, name: str(stamp)}, use_decimal=True, ensure_ascii=False).encode()
+
+    return StampCodec(read, put, "the mapping wrote no JSON object; options.conditional needs one to hold its stamp")
+
+
+def _object(body: bytes) -> dict[str, Json] | None:
+    try:
+        document = simplejson.loads(body, use_decimal=True)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None

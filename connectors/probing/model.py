@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from uuid import UUID
+from typing import Protocol
 
 from connectors.exchange import HttpRequest, HttpResponse
 from outbox.model import Guarantee, Json
+
+SCRATCH = "hms-sync-probe"
+"""What the names of all scratch objects begin with, so that whoever finds one knows where it is from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,10 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The verdict about one receiver. ``fingerprint`` names product, version and TLS key of the receiver."""
+    """The verdict about one receiver: the class that it carries, never above the declared one, and why.
+
+    ``fingerprint`` names the receiver's product, version and TLS key.
+    """
 
     connector: str
     declared: Guarantee
@@ -39,31 +45,46 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class ScratchObjects:
-    """Objects at addresses that we choose, written under preconditions (If-Match, If-None-Match).
+    """Objects at addresses that we choose; a probe adds the preconditions (If-None-Match, If-Match).
 
-    ``body`` takes the object's name and a number; the bodies of one object are all of the same length.
+    ``write`` takes an object's name and a number; all bodies of one object have the same length.
+    ``number`` tells which of them was read; None: none of them as we wrote it.
     """
 
-    url: Callable[[str], str]
-    body: Callable[[str, int], bytes]
+    write: Callable[[str, int], HttpRequest]
+    read: Callable[[str], HttpRequest]
+    remove: Callable[[str], HttpRequest]
     number: Callable[[bytes], int | None]
-    """Which of our bodies this is; None: none of them, whole."""
-    content_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class ScratchEffects:
-    """Effects that the receiver makes once per key, and how to count them.
+class ScratchEffects(Protocol):
+    """Writes that shall take effect once per key, and how the receiver tells how often they did.
 
-    ``write`` takes the record's name, the key (None: without one) and members for the body that provoke an answer.
+    A write is named by its record and a serial: the same serial is the same key and the same bytes.
     """
 
-    write: Callable[[str, UUID | None, Mapping[str, Json]], HttpRequest]
-    count: Callable[[str], HttpRequest]
-    counted: Callable[[HttpResponse], int | None]
-    remove: Callable[[str], HttpRequest | None]
     answers: Mapping[str, Mapping[str, Json]]
-    """The kinds of answers that the receiver gives, each with the members that provoke it."""
+    """The kinds of answers that can be provoked, each with the members of the body that do."""
+    repeats: bool
+    """True where two creates without a key are two effects by nature (POST)."""
+
+    def create(self, record: str, serial: int, members: Mapping[str, Json]) -> HttpRequest:
+        """The request that creates, ``members`` set in its body."""
+
+    def update(self, record: str, serial: int, created: HttpResponse) -> HttpRequest | None:
+        """The request that changes what ``created`` answered for; None where this receiver knows no other one."""
+
+    def remove(self, record: str, created: HttpResponse) -> HttpRequest | None:
+        """The request that removes it; None where there is none."""
+
+    def without_key(self, request: HttpRequest) -> HttpRequest:
+        """The request as somebody would send it who has no key."""
+
+    def count(self, record: str) -> HttpRequest:
+        """The question how many effects the record has had."""
+
+    def counted(self, response: HttpResponse) -> int | None:
+        """The number in its answer; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +92,7 @@ class Subject:
     """What a kind of connector knows about trying its receiver, in a scratch place of its own.
 
     ``harmless`` is a request that changes nothing. ``otherwise`` is what remains where ``declared`` is not carried.
+    ``not_applied`` are the statuses that the options declare to mean "nothing happened".
     """
 
     connector: str
@@ -78,8 +100,8 @@ class Subject:
     otherwise: Guarantee
     harmless: HttpRequest
     not_applied: frozenset[int]
-    """Statuses that the options declare to mean "nothing happened"."""
-    make: tuple[HttpRequest, ...] = ()
-    remove: tuple[HttpRequest, ...] = ()
+    make: HttpRequest | None = None
+    """Makes the scratch place; ``unmake`` removes it with all that is in it."""
+    unmake: HttpRequest | None = None
     objects: ScratchObjects | None = None
     effects: ScratchEffects | None = None

@@ -11,9 +11,11 @@ import socket
 import ssl
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
@@ -21,7 +23,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.poolmanager import PoolManager, ProxyManager
 
 from connectors.channel import Channel
-from connectors.transports.base import IDLE_SECONDS, Dial
+from connectors.transports.base import IDLE_SECONDS, Dial, tls_context
 
 
 class Attempt:
@@ -194,6 +196,39 @@ class GuardedAdapter(HTTPAdapter):
         manager: ProxyManager = super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
         manager.pool_classes_by_scheme = self._pools
         return manager
+
+
+@contextmanager
+def connection(channel: Channel, url: str, deadline_seconds: float) -> Iterator[HTTPConnection]:
+    """An open connection of one's own, for what no library does: half a request, a look at the certificate."""
+    attempt = Attempt(channel, deadline_seconds)
+    token = CURRENT.set(attempt)
+    opened = _connection(channel, url)
+    try:
+        opened.connect()
+        yield opened
+    finally:
+        opened.close()
+        attempt.finish()
+        CURRENT.reset(token)
+
+
+def _connection(channel: Channel, url: str) -> HTTPConnection:
+    parts, proxy = urlsplit(url), urlsplit(channel.proxy.get_secret_value()) if channel.proxy else None
+    tls = parts.scheme == "https"
+    host, port = parts.hostname or "", parts.port or (443 if tls else 80)
+    to = (host, port) if proxy is None else (proxy.hostname or "", proxy.port or 80)
+    if not tls:
+        return _Cuttable(*to)
+    opened = _CuttableTls(*to, ssl_context=tls_context(channel))
+    if proxy is not None:
+        opened.set_tunnel(host, port, proxy_headers(channel))
+    return opened
+
+
+def proxy_headers(channel: Channel) -> dict[str, str]:
+    """What the proxy wants to hear from us: who we are."""
+    return HTTPAdapter().proxy_headers(channel.proxy.get_secret_value()) if channel.proxy else {}
 
 
 def _dial(attempt: Attempt, host: str, port: int) -> socket.socket:

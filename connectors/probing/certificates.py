@@ -1,0 +1,27 @@
+"""The public key inside a certificate: it stays when a certificate is renewed for the same key (RFC 5280 §4.1)."""
+
+from __future__ import annotations
+
+_VERSION = 0xA0
+_FIELDS_BEFORE_KEY = 5
+"""Serial number, signature algorithm, issuer, validity, subject."""
+
+
+def public_key(certificate: bytes) -> bytes:
+    """The SubjectPublicKeyInfo of a DER certificate, as it stands there."""
+    _, certificate_body, _ = _element(certificate)
+    _, fields, _ = _element(certificate_body)
+    tag, _, rest = _element(fields)
+    left = rest if tag == _VERSION else fields
+    for _ in range(_FIELDS_BEFORE_KEY):
+        _, _, left = _element(left)
+    return left[: len(left) - len(_element(left)[2])]
+
+
+def _element(data: bytes) -> tuple[int, bytes, bytes]:
+    """The tag and content of the first DER element, and what follows it."""
+    size, start = data[1], 2
+    if size & 0x80:
+        start += size & 0x7F
+        size = int.from_bytes(data[2:start], "big")
+    return data[0], data[start : start + size], data[start + size :]
