@@ -62,8 +62,8 @@ class Daemon:
             self.pulse.ended,
         )
         self._keeper = Keeper(berth, {})
-        self._roster = Roster(dsn, self._keeper.replace)
-        self._aging = Aging(dsn, self._roster, self._observe)
+        self._roster = Roster(dsn, self._keeper.replace, self._observe)
+        self._aging = Aging(dsn, self._roster)
         self._housekeeping = Housekeeping(dsn, config.daemon.retention)
         self._vitals = DatabaseCollector(lambda: vitals.connect(dsn))
         self._tide_connection: db.Connection | None = None

@@ -47,7 +47,7 @@ class ReceiverStanding:
     """The verdict that counts about a connector's receiver: when, about which server, and what it carries."""
 
     at: datetime
-    server: str
+    fingerprint: str
     declared: str
     carries: str
 
@@ -140,7 +140,7 @@ def _connector(row: Row, lanes: Sequence[Row], deliveries: Sequence[Row], now: d
 def _verdict(row: Row) -> ReceiverStanding | None:
     if row["verdict_at"] is None:
         return None
-    return ReceiverStanding(*(row[f"verdict_{name}"] for name in ("at", "server", "declared", "carries")))
+    return ReceiverStanding(*(row[f"verdict_{name}"] for name in ("at", "fingerprint", "declared", "carries")))
 
 
 def _lane(row: Row) -> LaneStatus:

@@ -19,6 +19,11 @@ from outbox.operate import NotAllowed, acting
 from outbox.statements import statement
 
 
+def server_of(fingerprint: str) -> str:
+    """What a person calls the receiver: the first thing that it says of itself."""
+    return fingerprint.partition("; ")[0].removeprefix("server: ") or "the receiver"
+
+
 @dataclass(frozen=True, slots=True)
 class ReceiverVerdict:
     """What the probes found out. ``quick``: only some of them were run; ``rounds`` is how often the racing ones."""
@@ -38,13 +43,18 @@ class ReceiverVerdict:
         return self.carries is self.declared
 
     @property
+    def failed(self) -> list[int]:
+        """The probes that saw the receiver do what it must not; empty in a verdict that rests on too little."""
+        return [probe["number"] for probe in self.probes if probe["passed"] is False]
+
+    @property
     def sentence(self) -> str:
         """The verdict for a person."""
+        server = server_of(self.fingerprint)
         if self.passed:
-            return f"{self.fingerprint} carries {self.carries}"
-        failed = ", ".join(str(probe["number"]) for probe in self.probes if probe["passed"] is False)
-        why = f" (failed: {failed})" if failed else ""
-        return f"{self.fingerprint} does not carry {self.declared}, only {self.carries}{why}"
+            return f"{server} carries {self.carries}"
+        why = f"failed: {', '.join(map(str, self.failed))}" if self.failed else "not everything could be told"
+        return f"{server} does not carry {self.declared}, only {self.carries} ({why})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +82,12 @@ def require_right_to_record(connection: Connection) -> None:
         )
 
 
-def record(connection: Connection, verdict: ReceiverVerdict, *, actor: str) -> int:
-    """Store a verdict with its act, in one transaction; returns the act's id."""
+def record(connection: Connection, verdict: ReceiverVerdict, *, actor: str, why: str | None = None) -> int:
+    """Store a verdict with its act, in one transaction; returns the act's id. ``why``: what made somebody try."""
+    reason = verdict.sentence if why is None else f"{verdict.sentence}; tried because {why}"
     detail = {"subject": verdict.subject, "carries": verdict.carries, "fingerprint": verdict.fingerprint}
     with acting(connection):
-        act = note_act(connection, "verify_receiver", verdict.connector, actor, verdict.sentence, detail)
+        act = note_act(connection, "verify_receiver", verdict.connector, actor, reason, detail)
         connection.execute(
             statement("verdicts", "record"),
             {

@@ -13,6 +13,7 @@ from outbox import inspect
 from outbox.explain import holder
 from outbox.inspect import ConnectorStatus, LaneStatus, Status
 from outbox.operate import known_connector
+from outbox.verdicts import server_of
 
 _CONNECTOR = (
     *("connector", "kind", "guarantee", "verified", "state", "backlog", "open", "dead", "oldest"),
@@ -75,7 +76,7 @@ def _connector(one: ConnectorStatus) -> tuple[Any, ...]:
 def _verified(one: ConnectorStatus) -> str | None:
     """On what the class rests: the server and the day of its verdict, or why it is accepted without."""
     verdict = one.verdict
-    seen = f"{verdict.server} {verdict.at:%Y-%m-%d}" if verdict is not None else None
+    seen = f"{verdict.at:%Y-%m-%d} {server_of(verdict.fingerprint)}" if verdict is not None else None
     if one.accepted is not None:
         failed = f" (declared {verdict.declared}; {seen})" if verdict is not None else ""
         return f"no, accepted: {one.accepted}{failed}"

@@ -13,6 +13,7 @@ from cdc.cli.session import Session, acting_person, session_of
 from outbox import verdicts
 from outbox.db import connect
 from outbox.selector import Unclear
+from outbox.verdicts import server_of
 
 if TYPE_CHECKING:
     from cdc.assembly import Kit
@@ -94,7 +95,8 @@ def _data(verdict: ReceiverVerdict, act: int) -> dict[str, Any]:
         "passed": verdict.passed,
         "declared": verdict.declared,
         "carries": verdict.carries,
-        "server": verdict.fingerprint,
+        "server": server_of(verdict.fingerprint),
+        "fingerprint": verdict.fingerprint,
         "verdict": verdict.sentence,
         "quick": verdict.quick,
         "rounds": verdict.rounds,

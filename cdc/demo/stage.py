@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 
 from cdc import embedded, migrate
-from cdc.assembly import Kit, assemble
+from cdc.assembly import assemble
 from cdc.config import Config, load
 from cdc.daemon import Daemon
 from cdc.demo.config import write_config
@@ -65,10 +65,7 @@ def set_up(directory: Path, *, say: Say, observer: Observer) -> Iterator[Stage]:
         with _step("outbox and sample database", say):
             prepare(dsn, config)
         _write_commands(directory, dsn)
-        for kit in assemble(config).values():
-            if kit.declared.exact:
-                with _step(f"verifying {kit.policy.connector}", say):
-                    verify_quickly(dsn, kit)
+        _verify(dsn, config, say)
         daemon = Daemon(config, dsn, observers=[observer])
         with _step("daemon", say):
             stack.callback(daemon.stop)
@@ -85,11 +82,15 @@ def prepare(dsn: str, config: Config) -> None:
     _load(dsn, "hms_dev_rows")
 
 
-def verify_quickly(dsn: str, kit: Kit) -> None:
+def _verify(dsn: str, config: Config, say: Say) -> None:
     """What an operator does with `hms-sync verify-receiver --quick`: without a verdict no exact class is served."""
-    verdict = try_receiver(kit, Order(rounds=QUICK_ROUNDS, quick=True))
-    with db.connect(dsn, name="hms-sync demo") as connection:
-        verdicts.record(connection, verdict, actor="hms-sync demo")
+    for kit in assemble(config).values():
+        if not kit.declared.exact:
+            continue
+        verdict = try_receiver(kit, Order(rounds=QUICK_ROUNDS, quick=True))
+        with db.connect(dsn, name="hms-sync demo") as connection:
+            verdicts.record(connection, verdict, actor="hms-sync demo")
+        say(f"{kit.policy.connector}: {verdict.sentence}")
 
 
 def _platforms(stack: ExitStack, directory: Path) -> tuple[Scheduler, Calendars]:

@@ -13,7 +13,7 @@ from cdc.receivers.probing import subject_of
 from outbox import verdicts
 from outbox.db import Connection
 from outbox.model import Guarantee, HmsSyncError, Verified
-from outbox.verdicts import Standing
+from outbox.verdicts import Standing, server_of
 
 
 class NotAdmitted(HmsSyncError):
@@ -42,9 +42,7 @@ def admit(connection: Connection, kits: Iterable[Kit]) -> Admission:
 
 
 def standing_of(connection: Connection, kit: Kit) -> Standing | None:
-    """The verdict about this kit's receiver, None where there is none or none is needed."""
-    if not kit.declared.exact:
-        return None
+    """The verdict that counts about this kit's receiver, None where there is none."""
     return verdicts.standing(connection, kit.policy.connector, kit.registration.subject)
 
 
@@ -53,10 +51,10 @@ def admitted(kit: Kit, standing: Standing | None) -> Kit:
     settings, declared = kit.built.settings, kit.declared
     if standing is not None and standing.declared is not declared:
         standing = None  # it was tried for another promise
-    if not declared.exact:
-        found = kit.under(declared, Verified.NONE_NEEDED)
-    elif standing is not None and standing.passed:
+    if standing is not None and standing.passed:
         found = kit.under(declared, Verified.PASSED)
+    elif standing is None and not declared.exact:
+        found = kit.under(declared, Verified.NONE_NEEDED)
     elif settings.accept_unverified is not None:
         carries = declared if standing is None else standing.carries
         found = kit.under(carries, Verified.ACCEPTED, settings.accept_unverified)
@@ -71,7 +69,7 @@ def _refusal(kit: Kit, standing: Standing | None) -> str:
     promise = f"connector {name} promises {kit.declared}"
     if standing is not None:
         return (
-            f"{promise}, and {standing.fingerprint} carries only {standing.carries} by the verdict of "
+            f"{promise}, and {server_of(standing.fingerprint)} carries only {standing.carries} by the verdict of "
             f"{standing.at:%Y-%m-%d}: mend the receiver and run `hms-sync verify-receiver {name}`, or {accept}"
         )
     if subject_of(kit.built) is None:

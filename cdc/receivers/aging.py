@@ -14,13 +14,12 @@ from collections.abc import Callable
 import psycopg
 
 from cdc.assembly import Kit
-from cdc.receivers.admission import NotAdmitted, admitted, standing_of
+from cdc.receivers.admission import standing_of
 from cdc.receivers.probing import QUICK_ROUNDS, Order, fingerprint_of, try_receiver
 from cdc.receivers.roster import ACTOR, Roster
 from cdc.watch.logs import fields
-from cdc.watch.observe import ConnectorPaused, Observer
 from outbox import db, operate, verdicts
-from outbox.model import ErrorClass, HmsSyncError, Verified
+from outbox.model import HmsSyncError, Verified
 from outbox.verdicts import ReceiverVerdict, Standing
 
 _LOG = logging.getLogger(__name__)
@@ -39,10 +38,9 @@ class _Stopped(Exception):
 class Aging:
     """The loop; ``round`` is one turn of it."""
 
-    def __init__(self, dsn: str, roster: Roster, observe: Observer) -> None:
+    def __init__(self, dsn: str, roster: Roster) -> None:
         self._dsn = dsn
         self._roster = roster
-        self._observe = observe
         self._stop = threading.Event()
         self._next_look: dict[tuple[str, str], float] = {}
 
@@ -109,28 +107,31 @@ class Aging:
                 raise _Stopped
 
         order = Order(rounds=QUICK_ROUNDS, quick=True, scratch_url=standing.scratch_url)
-        self._store(connection, kit, try_receiver(kit, order, progress), why)
-
-    def _store(self, connection: db.Connection, kit: Kit, verdict: ReceiverVerdict, why: str) -> None:
-        """The verdict; and where it no longer admits the connector, the pause, in the same transaction."""
-        sentence = f"verified again, because {why}: {verdict.sentence}"
+        verdict = try_twice(lambda: try_receiver(kit, order, progress))
         with connection.transaction():
-            verdicts.record(connection, verdict, actor=ACTOR)
-            try:
-                admitted(kit, standing_of(connection, kit))
-                paused = False
-            except NotAdmitted:
-                operate.pause(connection, verdict.connector, actor=ACTOR, reason=sentence)
-                paused = True
-        _LOG.log(logging.ERROR if paused else logging.INFO, sentence, extra=fields(connector=verdict.connector))
-        if paused:
-            self._observe(ConnectorPaused(verdict.connector, ErrorClass.MISCONFIGURED))
+            verdicts.record(connection, verdict, actor=ACTOR, why=why)
+            self._roster.review(connection)
+        _LOG.info("a receiver was verified again", extra=fields(connector=verdict.connector, verdict=verdict.sentence))
+
+
+def try_twice(attempt: Callable[[], ReceiverVerdict]) -> ReceiverVerdict:
+    """A verdict to act upon: what stops a connector was seen twice. Raises HmsSyncError where too little could be seen.
+
+    A receiver that is just going down or coming up answers oddly, and nobody has asked for a verdict now.
+    """
+    for _ in range(2):
+        verdict = attempt()
+        if verdict.passed:
+            return verdict
+        if not verdict.failed:
+            raise HmsSyncError(f"the receiver is not itself now: {verdict.sentence}")
+    return verdict
 
 
 def why_again(standing: Standing, fingerprint: str) -> str | None:
     """Why a verdict that passed does not hold any longer; None while it does."""
     if fingerprint != standing.fingerprint:
-        return f"{standing.fingerprint} is {fingerprint} now"
+        return f"the receiver said {standing.fingerprint!r} of itself and says {fingerprint!r} now"
     if standing.age_seconds > OLD_SECONDS:
         return f"the last verdict is {standing.age_seconds / 86_400:.0f} days old"
     return None

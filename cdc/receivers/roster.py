@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from cdc.assembly import Kit
 from cdc.receivers.admission import Admission, NotAdmitted, admit
 from cdc.watch.logs import fields
-from outbox import db, lanes, verdicts
+from cdc.watch.observe import ConnectorPaused, Observer
+from outbox import db, lanes, operate, verdicts
+from outbox.model import ErrorClass
 
 _LOG = logging.getLogger(__name__)
 ACTOR = "hms-sync daemon"
@@ -18,9 +20,10 @@ ACTOR = "hms-sync daemon"
 class Roster:
     """The kits that are wanted, and those of them that may be served; ``serve`` is told when verdicts change that."""
 
-    def __init__(self, dsn: str, serve: Callable[[Mapping[str, Kit]], None]) -> None:
+    def __init__(self, dsn: str, serve: Callable[[Mapping[str, Kit]], None], observe: Observer) -> None:
         self._dsn = dsn
         self._serve = serve
+        self._observe = observe
         self._lock = threading.Lock()
         self._wanted: Mapping[str, Kit] = {}
         self.served: Mapping[str, Kit] = {}
@@ -42,14 +45,23 @@ class Roster:
             return self._now(admission)
 
     def review(self, connection: db.Connection) -> None:
-        """What was verified, or found wanting, since the last time comes into force."""
+        """What was verified, or found wanting, since the last time comes into force.
+
+        A connector that may not be served any longer is paused, also when somebody has just resumed it.
+        """
         with self._lock:
             admission = admit(connection, self._wanted.values())
-            if admission.kits == self.served:
-                return
-            with connection.transaction():
-                _register(connection, admission)
-            self._serve(self._now(admission))
+            for name, refusal in admission.refused.items():
+                self._pause(connection, name, str(refusal))
+            if admission.kits != self.served:
+                with connection.transaction():
+                    _register(connection, admission)
+                self._serve(self._now(admission))
+
+    def _pause(self, connection: db.Connection, connector: str, reason: str) -> None:
+        if not verdicts.is_paused(connection, connector):
+            operate.pause(connection, connector, actor=ACTOR, reason=reason)
+            self._observe(ConnectorPaused(connector, ErrorClass.MISCONFIGURED))
 
     def _now(self, admission: Admission) -> Mapping[str, Kit]:
         for name, refusal in admission.refused.items():

@@ -3,8 +3,8 @@
 -- connectors
 -- Every registered connector with the verdict about its receiver, its record types and the time of its last success.
 SELECT k.name, k.kind, k.guarantee,
-       CASE WHEN k.verified = 'passed' AND NOT v.passed THEN 'failed' ELSE k.verified END AS verified, k.accepted,
-       v.at AS verdict_at, v.declared AS verdict_declared, v.carries AS verdict_carries, v.fingerprint AS verdict_server,
+       CASE WHEN k.verified <> 'accepted' AND NOT v.passed THEN 'failed' ELSE k.verified END AS verified, k.accepted,
+       v.at AS verdict_at, v.declared AS verdict_declared, v.carries AS verdict_carries, v.fingerprint AS verdict_fingerprint,
        k.paused, k.paused_reason, k.mapping_version, k.breaker,
        ARRAY(SELECT jsonb_object_keys(coalesce(m.definition -> 'routes', '{}')) ORDER BY 1) AS record_types,
        coalesce(
@@ -15,7 +15,7 @@ SELECT k.name, k.kind, k.guarantee,
 FROM outbox.connector k
 LEFT JOIN outbox.mapping m ON m.connector = k.name AND m.version = k.mapping_version
 LEFT JOIN LATERAL (
-    SELECT * FROM outbox.receiver_standing r WHERE r.connector = k.name AND r.subject = k.subject AND k.verified <> 'none_needed'
+    SELECT * FROM outbox.receiver_standing r WHERE r.connector = k.name AND r.subject = k.subject
 ) v ON true
 WHERE %(connector)s::text IS NULL OR k.name = %(connector)s
 ORDER BY k.name;

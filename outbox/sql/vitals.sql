@@ -41,11 +41,10 @@ LEFT JOIN LATERAL (
 -- classes
 -- The class that each connector is served under, and on what it rests.
 SELECT k.name AS connector, k.guarantee,
-       CASE WHEN k.verified = 'passed' AND NOT v.passed THEN 'failed' ELSE k.verified END AS verified
+       CASE WHEN k.verified <> 'accepted' AND NOT v.passed THEN 'failed' ELSE k.verified END AS verified
 FROM outbox.connector k
 LEFT JOIN LATERAL (
-    SELECT r.passed FROM outbox.receiver_standing r
-    WHERE r.connector = k.name AND r.subject = k.subject AND k.verified = 'passed'
+    SELECT r.passed FROM outbox.receiver_standing r WHERE r.connector = k.name AND r.subject = k.subject
 ) v ON true
 ORDER BY k.name;
 
