@@ -58,7 +58,7 @@ def radicale(folder: Path) -> Iterator[Radicale]:
         f"[storage]\nfilesystem_folder = {folder}/collections\n"
     )
     server = Radicale(f"http://127.0.0.1:{port}")
-    with _process([sys.executable, "-m", "radicale", "--config", str(config)], port, folder / "radicale.log"):
+    with running([sys.executable, "-m", "radicale", "--config", str(config)], port, folder / "radicale.log"):
         assert server.request("MKCALENDAR", server.collection).status_code == 201
         yield server
 
@@ -95,7 +95,7 @@ def nginx(folder: Path, tls: TlsFiles) -> Iterator[str]:
         "location / { return 200 $request_method; } } }\n"
     )
     command = [program, "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")]
-    with _process(command, port, folder / "nginx.log"):
+    with running(command, port, folder / "nginx.log"):
         yield f"https://localhost:{port}"
 
 
@@ -106,7 +106,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def _process(command: list[str], port: int, log: Path) -> Iterator[None]:
+def running(command: list[str], port: int, log: Path) -> Iterator[None]:
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:
             _wait_for_port(process, port, log)

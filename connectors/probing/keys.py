@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from connectors.exchange import HttpRequest, HttpResponse
+from connectors.exchange import HttpRequest, HttpResponse, TransportFailure
 from connectors.probing.lab import CannotTell, Finding, Lab, fails, holds, seen, untold
 from outbox.model import Json
 
@@ -14,19 +14,19 @@ _PLAIN: Mapping[str, Json] = {}
 
 @dataclass(frozen=True, slots=True)
 class _Twice:
-    """One request sent twice with one key."""
+    """One request sent twice with one key; None: no answer, which is an answer too."""
 
-    first: HttpResponse
-    second: HttpResponse
+    first: HttpResponse | None
+    second: HttpResponse | None
     effects: int
 
     @property
     def fault(self) -> str | None:
-        answered = f"answered {self.first.status}, then {self.second.status}"
+        said = f"answered {_status(self.first)}, then {_status(self.second)}, and took effect {self.effects} times"
         if self.effects > 1:
-            return f"it was {answered} and took effect {self.effects} times"
-        if self.first.ok and self.effects != 1:
-            return f"it was {answered} and took effect {self.effects} times, as counted by verify.count"
+            return said
+        if self.first is not None and self.first.ok and self.effects != 1:
+            return f"{said}, as counted by verify.count"
         return None
 
 
@@ -47,14 +47,14 @@ def _sequences(lab: Lab) -> list[str]:
     for kind, members in {"success": _PLAIN, **lab.effects.answers}.items():
         fault = _twice(lab, members).fault
         if fault is not None:
-            faults.append(f"a write with a repeated key ({kind}): {fault}")
+            faults.append(f"a write with a repeated key ({kind}) was {fault}")
     return faults
 
 
 def _twice(lab: Lab, members: Mapping[str, Json]) -> _Twice:
     record = lab.name()
     request = lab.effects.create(record, 1, members)
-    first, second = _write(lab, record, request), _write(lab, record, request)
+    first, second = _attempt(lab, record, request), _attempt(lab, record, request)
     return _Twice(first, second, _count(lab, record))
 
 
@@ -144,8 +144,19 @@ def _listed(statuses: frozenset[int] | list[int]) -> str:
 # ---------------------------------------------------------------- requests
 
 
+def _attempt(lab: Lab, record: str, request: HttpRequest) -> HttpResponse | None:
+    try:
+        return _write(lab, record, request)
+    except TransportFailure:
+        return None
+
+
+def _status(answer: HttpResponse | None) -> str:
+    return "nothing" if answer is None else str(answer.status)
+
+
 def _write(lab: Lab, record: str, request: HttpRequest) -> HttpResponse:
-    answer = lab.send(request)
+    answer = lab.send(_alone(request))
     _keep(lab, record, answer)
     return answer
 
@@ -158,11 +169,16 @@ def _keep(lab: Lab, record: str, created: HttpResponse) -> None:
 
 
 def _count(lab: Lab, record: str) -> int:
-    response = lab.send(lab.effects.count(record))
+    response = lab.send(_alone(lab.effects.count(record)))
     effects = lab.effects.counted(response) if response.ok else None
     if effects is None:
         raise CannotTell(f"verify.count was answered {response.status} and gives no number of effects")
     return effects
+
+
+def _alone(request: HttpRequest) -> HttpRequest:
+    """On a connection of its own: after an error many servers close theirs without saying so."""
+    return replace(request, headers={**request.headers, "Connection": "close"})
 
 
 def _with_headers_of(request: HttpRequest, other: HttpRequest) -> HttpRequest:
