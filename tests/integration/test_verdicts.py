@@ -310,6 +310,15 @@ def test_the_service_and_the_command_refuse_before_anything_is_captured(office: 
     assert ExternalSyncService(office.path, actor="clerk-7").sync("Diary", "hearing", 1) == {"status": "success"}
 
 
+def test_the_check_of_the_living_tells_it_beforehand(office: Office, hms: Hms) -> None:
+    said = hms("-c", str(office.path), "check", "--live")
+    assert said.code == 1
+    assert "Diary: guarantee EXACT_CAS, once it is verified (hms-sync verify-receiver Diary)" in said.out
+    assert "connectors.Diary: connector Diary promises EXACT_CAS without a verdict" in said.out
+    store(office)
+    assert "promises" not in hms("-c", str(office.path), "check", "--live").out
+
+
 def test_a_kind_that_knows_no_probes_is_refused_as_unverifiable(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
