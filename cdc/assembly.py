@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cdc.config import Built, Config
 from cdc.lane.house import House
@@ -15,6 +14,7 @@ from connectors.transports import open_transport
 from outbox.db import Connection
 from outbox.lanes import LaneId, Registration
 from outbox.ledger import LaneLedger
+from outbox.model import Guarantee, Verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,11 @@ class Kit:
     routes: Routes
     built: Built
     registration: Registration
+
+    @property
+    def declared(self) -> Guarantee:
+        """The class that kind and options promise; the one in force is the policy's."""
+        return self.built.connector.guarantee
 
     def worker(self, connection: Connection, lane: LaneId, house: House) -> LaneWorker:
         """A worker for ``lane`` with a transport of its own."""
@@ -37,17 +42,22 @@ class Kit:
             deadline_seconds=policy.deadline_seconds,
             concurrency=policy.concurrency,
             secrets=self.built.channel.secrets,
+            guarantee=policy.guarantee,
         )
         return LaneWorker(ledger, courier, self.routes, policy, house)
 
+    def under(self, guarantee: Guarantee, verified: Verified, accepted: str | None = None) -> Kit:
+        """The same connector served under the class that was found for it."""
+        registration = replace(self.registration, guarantee=guarantee, verified=verified, accepted=accepted)
+        return replace(self, policy=replace(self.policy, guarantee=guarantee), registration=registration)
+
 
 def assemble(config: Config) -> dict[str, Kit]:
-    """One kit per configured connector. Raises HmsSyncError where a connector cannot be built."""
+    """One kit per configured connector, under its declared class; see :mod:`cdc.receivers.admission`.
+
+    Raises HmsSyncError where a connector cannot be built.
+    """
     return {name: _kit(config, name) for name in config.connectors}
-
-
-def registrations(kits: Mapping[str, Kit]) -> list[Registration]:
-    return [kit.registration for kit in kits.values()]
 
 
 def _kit(config: Config, name: str) -> Kit:
@@ -62,6 +72,7 @@ def _kit(config: Config, name: str) -> Kit:
         definition,
         lanes=settings.lanes,
         from_now=settings.start == "now",
+        subject=config.subject(name),
     )
     return Kit(_policy(config, built, registration), compile_routes(definition), built, registration)
 

@@ -12,24 +12,25 @@ from uuid import uuid4
 import psycopg
 
 from cdc import migrate, ownership
-from cdc.assembly import Kit, assemble, registrations
+from cdc.assembly import assemble
 from cdc.config import Config
 from cdc.housekeeping import Housekeeping
 from cdc.keeper import DRAIN_MARGIN_SECONDS, Berth, Keeper
 from cdc.lane.house import no_point
 from cdc.lane.tide import Tide
+from cdc.receivers.aging import Aging
+from cdc.receivers.roster import Roster
 from cdc.watch.collector import DatabaseCollector
 from cdc.watch.logs import fields
 from cdc.watch.metrics import Metrics
 from cdc.watch.observe import Event, Observer
 from cdc.watch.pulse import Pulse
 from cdc.watch.web import Web
-from outbox import db, doctor, lanes, vitals
+from outbox import db, doctor, vitals
 from outbox.model import HmsSyncError
 from outbox.statements import statement
 
 _LOG = logging.getLogger(__name__)
-ACTOR = "hms-sync daemon"
 
 
 class Daemon:
@@ -61,6 +62,8 @@ class Daemon:
             self.pulse.ended,
         )
         self._keeper = Keeper(berth, {})
+        self._roster = Roster(dsn, self._keeper.replace, self._observe)
+        self._aging = Aging(dsn, self._roster)
         self._housekeeping = Housekeeping(dsn, config.daemon.retention)
         self._vitals = DatabaseCollector(lambda: vitals.connect(dsn))
         self._tide_connection: db.Connection | None = None
@@ -72,12 +75,12 @@ class Daemon:
         ownership.require_own_packages()
         kits = assemble(self.config)
         self._check_database()
-        self._register(kits)
-        self._keeper.kits = kits
+        self._keeper.kits = self._roster.enter(kits)
         self.web = Web(self.config.web.listen, self.metrics, self.pulse.readiness)
         self.metrics.add(self._vitals)
         self._go("tide", self._tide.run)
         self._go("keeper", lambda _beat: self._keeper.run(self.pulse.database_up, self.pulse.database_down))
+        self._go("verdicts", self._aging.run)
         self._go("housekeeping", self._housekeeping.run)
         self.web.start()
         self.pulse.started()
@@ -85,15 +88,14 @@ class Daemon:
 
     def reload(self, config: Config) -> None:
         """Another configuration, checked before anything changes: an HmsSyncError leaves the old one running."""
-        kits = assemble(config)
-        self._register(kits)
+        self._roster.enter(assemble(config))
         self.config = config
-        self._keeper.replace(kits)
+        self._keeper.replace(self._roster.served)
 
     def stop(self) -> None:
         """Lets what is in flight come home, gives the lanes back, ends the threads."""
         until = time.monotonic() + self._drain_seconds
-        for part in (self._keeper, self._tide, self._housekeeping):
+        for part in (self._keeper, self._tide, self._aging, self._housekeeping):
             part.stop()
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
@@ -116,12 +118,6 @@ class Daemon:
             raise HmsSyncError(
                 "\n".join(f"{finding.subject}: {finding.sentence}; {finding.cure}" for finding in broken)
             )
-
-    def _register(self, kits: dict[str, Kit]) -> None:
-        """All or none: a config that the outbox refuses in part must leave no trace."""
-        with db.connect(self._dsn, name="hms-sync register") as connection, connection.transaction():
-            for registration in registrations(kits):
-                lanes.register(connection, registration, actor=ACTOR)
 
     # ------------------------------------------------------------ threads
 

@@ -14,6 +14,7 @@ from cdc.assembly import Kit
 from cdc.lane.house import House
 from cdc.lane.tide import Tide
 from cdc.lane.worker import LaneWorker
+from cdc.receivers.admission import admitted, standing_of
 from connectors.clock import boottime
 from outbox import db, lanes, ondemand
 from outbox.lanes import LaneId, LeaseLost, Worker
@@ -45,6 +46,7 @@ class Request:
 def deliver_now(dsn: str, kit: Kit, request: Request, *, timeout_seconds: float) -> Result:
     """Captures the record, waits for its delivery, helps where nobody serves its lane. Raises HmsSyncError."""
     with db.connect(dsn, name=f"hms-sync sync {request.connector}") as connection:
+        kit = admitted(kit, standing_of(connection, kit))
         lanes.register(connection, kit.registration, actor=request.actor)
         ondemand.check_deliverable(connection, request.connector, request.record_type)
         key = ondemand.key_parts(connection, request.record_type, request.record_id)

@@ -70,7 +70,10 @@ class _Run:
 
 
 class Courier:
-    """Runs exchanges of one connector; used by one thread. ``secrets`` never appear in an outcome."""
+    """Runs exchanges of one connector; used by one thread. ``secrets`` never appear in an outcome.
+
+    ``guarantee`` is the class in force, where that is another than the connector would like to carry.
+    """
 
     def __init__(
         self,
@@ -80,8 +83,10 @@ class Courier:
         deadline_seconds: float,
         concurrency: int,
         secrets: Sequence[str] = (),
+        guarantee: Guarantee | None = None,
     ) -> None:
         self._connector = connector
+        self._guarantee = guarantee or connector.guarantee
         self._transport = transport
         self._deadline_seconds = deadline_seconds
         self._concurrency = concurrency
@@ -103,7 +108,7 @@ class Courier:
         """Begin one exchange; its end comes from :meth:`poll`."""
         exchange = _exchange(self._connector, delivery, message, remote)
         run = _Run(delivery, message, exchange, boottime())
-        if delivery.doubt and self._connector.guarantee is Guarantee.ONCE_OR_ASK:
+        if delivery.doubt and self._guarantee is Guarantee.ONCE_OR_ASK:
             self._end(run, Unknown(ErrorClass.NO_ANSWER, "an earlier attempt may have been applied; a person decides"))
         else:
             self._advance(run, None)

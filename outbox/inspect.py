@@ -43,14 +43,26 @@ class LaneStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiverStanding:
+    """The verdict that counts about a connector's receiver: when, about which server, and what it carries."""
+
+    at: datetime
+    fingerprint: str
+    declared: str
+    carries: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectorStatus:
     """One connector: what it promises, whether it moves, and what is open."""
 
     name: str
     kind: str
     guarantee: str
-    verified_guarantee: str | None
-    verified_at: datetime | None
+    verified: str
+    """``passed``, ``failed``, ``accepted`` or ``none_needed``."""
+    accepted: str | None
+    verdict: ReceiverStanding | None
     paused: bool
     paused_reason: str | None
     mapping_version: str
@@ -110,10 +122,11 @@ def _connector(row: Row, lanes: Sequence[Row], deliveries: Sequence[Row], now: d
     own = [delivery for delivery in deliveries if delivery["connector"] == row["name"]]
     ages = [lane.oldest_at for lane in own_lanes] + [d["oldest_at"] for d in own if d["state"] != "dead"]
     oldest = min((at for at in ages if at is not None), default=None)
-    facts = {key: value for key, value in row.items() if key not in ("updated_at", "record_types")}
+    facts = {key: value for key, value in row.items() if key != "record_types" and not key.startswith("verdict_")}
     backlog = sum(lane.backlog for lane in own_lanes)
     return ConnectorStatus(
         **facts,
+        verdict=_verdict(row),
         record_types=tuple(row["record_types"]),
         lanes=own_lanes,
         backlog=backlog,
@@ -122,6 +135,12 @@ def _connector(row: Row, lanes: Sequence[Row], deliveries: Sequence[Row], now: d
         dead=_sums((d["error_class"] or "unclassified", d["deliveries"]) for d in own if d["state"] == "dead"),
         oldest_open_seconds=None if oldest is None else max(0.0, (now - oldest).total_seconds()),
     )
+
+
+def _verdict(row: Row) -> ReceiverStanding | None:
+    if row["verdict_at"] is None:
+        return None
+    return ReceiverStanding(*(row[f"verdict_{name}"] for name in ("at", "fingerprint", "declared", "carries")))
 
 
 def _lane(row: Row) -> LaneStatus:

@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from outbox.db import Connection
-from outbox.model import Guarantee, HmsSyncError, Json
+from outbox.model import Guarantee, HmsSyncError, Json, Verified
 from outbox.statements import statement
 
 
@@ -47,6 +47,23 @@ class Registration:
     definition: Mapping[str, Json]
     lanes: int = 1
     from_now: bool = False
+    subject: str = ""
+    """Names receiver and options, so that a verdict about others does not count."""
+    verified: Verified = Verified.NONE_NEEDED
+    accepted: str | None = None
+    """Why a person accepts the connector without a passing verdict."""
+
+    @property
+    def facts(self) -> dict[str, str | None]:
+        """What the outbox knows of the connector; a change of it is an act."""
+        return {
+            "kind": self.kind,
+            "guarantee": self.guarantee,
+            "mapping_version": self.mapping_version,
+            "subject": self.subject,
+            "verified": self.verified,
+            "accepted": self.accepted,
+        }
 
 
 def register(connection: Connection, wanted: Registration, *, actor: str) -> None:
@@ -56,7 +73,6 @@ def register(connection: Connection, wanted: Registration, *, actor: str) -> Non
     """
     with connection.transaction():
         known = connection.execute(statement("lanes", "known_connector"), {"connector": wanted.connector}).fetchone()
-        facts = {"kind": wanted.kind, "guarantee": wanted.guarantee, "mapping_version": wanted.mapping_version}
         connection.execute(
             statement("lanes", "register_mapping"),
             {
@@ -65,12 +81,19 @@ def register(connection: Connection, wanted: Registration, *, actor: str) -> Non
                 "definition": Jsonb(dict(wanted.definition)),
             },
         )
-        if known is None or any(known[name] != value for name, value in facts.items()):
-            act = note_act(connection, "config_applied", wanted.connector, actor, "the configuration changed", facts)
-            connection.execute(
-                statement("lanes", "register_connector"), {"connector": wanted.connector, **facts, "act_id": act}
-            )
+        if known is None or any(known[name] != value for name, value in wanted.facts.items()):
+            _note_change(connection, wanted, known or {}, actor)
         _register_lanes(connection, wanted)
+
+
+def _note_change(connection: Connection, wanted: Registration, known: Mapping[str, Any], actor: str) -> None:
+    """The connector as it is wanted now, with the act of it; that it is accepted unverified is an act of its own."""
+    name, facts = wanted.connector, wanted.facts
+    act = note_act(connection, "config_applied", name, actor, "configuration or verdict changed", facts)
+    newly = any(known.get(one) != facts[one] for one in ("accepted", "subject"))
+    if wanted.accepted is not None and newly:
+        act = note_act(connection, "accept_unverified", name, actor, wanted.accepted, facts)
+    connection.execute(statement("lanes", "register_connector"), {"connector": name, **facts, "act_id": act})
 
 
 def _register_lanes(connection: Connection, wanted: Registration) -> None:

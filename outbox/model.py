@@ -110,6 +110,11 @@ class Guarantee(StrEnum):
         return order.index(self) <= order.index(minimum)
 
     @property
+    def exact(self) -> bool:
+        """True when the class rests on what the receiver does, so that it is served only under a verdict about it."""
+        return self in (Guarantee.EXACT_TX, Guarantee.EXACT_CAS, Guarantee.EXACT_WINDOW)
+
+    @property
     def needs_intent(self) -> bool:
         """True when every single send must be written down durably before its first byte.
 
@@ -121,6 +126,14 @@ class Guarantee(StrEnum):
     def replays_harmlessly(self) -> bool:
         """True when a delivery in doubt may be given up and replayed under a new key without a second effect."""
         return self in (Guarantee.EXACT_CAS, Guarantee.CONVERGE, Guarantee.AT_LEAST)
+
+
+class Verified(StrEnum):
+    """On what the class of a connector rests: a passing verdict, a person's reason, or nothing of the receiver."""
+
+    PASSED = "passed"
+    ACCEPTED = "accepted"
+    NONE_NEEDED = "none_needed"
 
 
 class ErrorClass(StrEnum):

@@ -39,6 +39,15 @@ class ConnectorVitals:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectorClass:
+    """What a connector is served under. ``verified``: ``passed``, ``failed``, ``accepted`` or ``none_needed``."""
+
+    connector: str
+    guarantee: str
+    verified: str
+
+
+@dataclass(frozen=True, slots=True)
 class Vitals:
     """The ledger at one moment. ``oldest_transaction_seconds`` is None where our role may not see it."""
 
@@ -46,6 +55,7 @@ class Vitals:
     default_rows: int
     oldest_transaction_seconds: float | None
     connectors: tuple[ConnectorVitals, ...]
+    classes: tuple[ConnectorClass, ...]
 
 
 @dataclass(slots=True)
@@ -92,6 +102,7 @@ def read(connection: db.Connection) -> Vitals:
         default_rows=_rows(connection, "default_rows", COUNT_LIMIT)[0]["changes"],
         oldest_transaction_seconds=_rows(connection, "oldest_transaction")[0]["seconds"],
         connectors=tuple(_vitals(name, total) for name, total in sorted(sums.items())),
+        classes=tuple(ConnectorClass(**row) for row in _rows(connection, "classes")),
     )
 
 

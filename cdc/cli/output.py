@@ -65,13 +65,13 @@ class Output:
             self.line("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
     @contextmanager
-    def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """A bar on stderr while a person watches; says nothing otherwise."""
+    def progress(self, what: str) -> Iterator[Callable[..., None]]:
+        """A bar on stderr while a person watches, else nothing. Takes done, total and, where it changes, what."""
         console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, disable=self.as_json or not console.is_terminal) as bar:
             task = bar.add_task(what, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+            yield lambda done, total, now=what: bar.update(task, completed=done, total=total, description=now)
 
     def error(self, sentence: str, exit_code: int, mistakes: Json) -> None:
         """One error: a sentence on stderr, or an object on stdout."""

@@ -71,7 +71,9 @@ def _tell_check(output: Output, config: Config, findings: list[Finding]) -> None
     for warning in config.warnings:
         output.line(f"warning: {warning}")
     for name in config.connectors:
-        output.line(f"{name}: guarantee {config.build(name).connector.guarantee}")
+        guarantee = config.build(name).connector.guarantee
+        verify = f", once it is verified (hms-sync verify-receiver {name})" if guarantee.exact else ""
+        output.line(f"{name}: guarantee {guarantee}{verify}")
     for finding in findings:
         output.line(f"{finding.level}: {finding}")
     if not any(finding.level == "error" for finding in findings):

@@ -13,8 +13,12 @@ from outbox import inspect
 from outbox.explain import holder
 from outbox.inspect import ConnectorStatus, LaneStatus, Status
 from outbox.operate import known_connector
+from outbox.verdicts import server_of
 
-_CONNECTOR = ("connector", "kind", "guarantee", "state", "backlog", "open", "dead", "oldest", "last applied", "mapping")
+_CONNECTOR = (
+    *("connector", "kind", "guarantee", "verified", "state", "backlog", "open", "dead", "oldest"),
+    *("last applied", "mapping"),
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -64,9 +68,19 @@ def _connector(one: ConnectorStatus) -> tuple[Any, ...]:
     working = {state: count for state, count in one.open.items() if state != "dead"}
     state = f"paused: {one.paused_reason}" if one.paused else _movement(one)
     return (
-        *(one.name, one.kind, one.guarantee, state, backlog, working, one.dead),
+        *(one.name, one.kind, one.guarantee, _verified(one), state, backlog, working, one.dead),
         *(ago(one.oldest_open_seconds), one.last_applied_at, one.mapping_version[:12]),
     )
+
+
+def _verified(one: ConnectorStatus) -> str | None:
+    """On what the class rests: the server and the day of its verdict, or why it is accepted without."""
+    verdict = one.verdict
+    seen = f"{verdict.at:%Y-%m-%d} {server_of(verdict.fingerprint)}" if verdict is not None else None
+    if one.accepted is not None:
+        failed = f" (declared {verdict.declared}; {seen})" if verdict is not None else ""
+        return f"no, accepted: {one.accepted}{failed}"
+    return f"failed: {seen}" if one.verified == "failed" else seen
 
 
 def _movement(one: ConnectorStatus) -> str:

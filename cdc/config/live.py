@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from psycopg.errors import UndefinedTable
+
+from cdc.assembly import assemble
 from cdc.config.build import Built, options_of
 from cdc.config.checks import Subject
 from cdc.config.load import Config
 from cdc.config.mistakes import KeyPath
 from cdc.config.models import CaptureTable
 from cdc.config.platforms import row_mistakes
+from cdc.receivers.admission import admit
 from connectors.registry import kinds, probe_problem
 from connectors.transports import open_transport
 from outbox import capture, catalog
@@ -51,7 +55,21 @@ def _database(config: Config, connection: Connection) -> Iterator[Finding]:
     else:
         for wanted in config.captures():
             yield _capture(config, connection, wanted)
+        yield from _verdicts(config, connection)
     yield from _columns(config, connection)
+
+
+def _verdicts(config: Config, connection: Connection) -> Iterator[Finding]:
+    """Connectors that would not be served for want of a verdict."""
+    try:
+        refused = admit(connection, assemble(config).values()).refused
+    except UndefinedTable:
+        yield _at(config, ("database",), Level.ERROR, "the outbox is older than this hms-sync", "hms-sync migrate")
+    except HmsSyncError:
+        return  # told where the platforms are asked
+    else:
+        for name, refusal in refused.items():
+            yield _at(config, ("connectors", name), Level.ERROR, str(refusal))
 
 
 def _capture(config: Config, connection: Connection, wanted: capture.CaptureTable) -> Finding:

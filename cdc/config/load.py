@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+import simplejson
 from pydantic import ValidationError
 
 import outbox.capture
@@ -65,6 +67,17 @@ class Config:
     def mapping_version(self, connector: str) -> str:
         """The name of :meth:`definition`: the same wherever the definition is the same."""
         return definition_hash(self.definition(connector))
+
+    def subject(self, connector: str) -> str:
+        """Names what a verdict of the probes is about: kind, address and options, as the file says them.
+
+        References stay unexpanded: no hash of a secret is stored, and a renewed one does not age a verdict.
+        """
+        settings = self.connectors[connector]
+        options = self.source.at(("connectors", connector, "options")) or {}
+        named = [settings.kind, settings.url.rstrip("/"), options]
+        text = simplejson.dumps(named, use_decimal=True, sort_keys=True, separators=(",", ":"))
+        return sha256(text.encode()).hexdigest()[:16]
 
     def build(self, connector: str) -> Built:
         """The connector ready to deliver. Raises HmsSyncError."""

@@ -22,6 +22,7 @@ from cdc.config.units import (
     Network,
     Plain,
     ProxyUrl,
+    Reason,
     Size,
     TableName,
     Url,
@@ -159,6 +160,10 @@ class ConnectorConfig(Section):
     transport: Literal["curl", "requests"] = Field(default="curl", description="The HTTP client.")
     require: Guarantee | None = Field(
         default=None, description="The weakest guarantee with which the connector may start."
+    )
+    accept_unverified: Reason | None = Field(
+        default=None,
+        description="Why an EXACT_ class is served without a passing verdict of verify-receiver; kept for ever.",
     )
     after_reject: Literal["continue", "hold"] = Field(
         default="continue", description="After a rejected change: go on with the record's next one, or hold the record."

@@ -1,7 +1,8 @@
 """References in string values: ``${VAR}``, ``${VAR:-default}``, ``${file:name}``, ``${cred:name}``, ``$$``.
 
 Expanded after parsing, so that a secret with a colon or a line break cannot change the document. The parts of
-the file that are stored in the database (capture, mappings, routes) take none: a stored secret is a leaked one.
+the file that are stored in the database (capture, mappings, routes, accept_unverified) take none: a stored secret
+is a leaked one.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def expand(document: Document, *, environment: Mapping[str, str], folder: Path) 
 
 def stored_in_database(path: KeyPath) -> bool:
     """True for the parts of the config that travel into the outbox."""
-    return path[:1] in (("capture",), ("mappings",)) or (path[:1] == ("connectors",) and path[2:3] == ("routes",))
+    stored = path[:1] == ("connectors",) and path[2:3] in (("routes",), ("accept_unverified",))
+    return stored or path[:1] in (("capture",), ("mappings",))
 
 
 @dataclass(slots=True)

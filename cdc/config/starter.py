@@ -35,7 +35,8 @@ connectors:
     url: https://platform.invalid/api
     # auth: {{bearer: "${{file:platform-token}}"}}  # a file in the folder secrets beside this one, mode 0600
     # allow_addresses: [10.0.0.0/8]             # only for platforms inside your own network
-    # require: CONVERGE                         # refuse to start with a weaker guarantee
+    # require: CONVERGE                         # refuse to start with a weaker guarantee; an EXACT_ one wants
+    #                                           # "hms-sync verify-receiver platform" before the first run
     options:  # one request per record; {{{kind}}} is a field of the mapping, {{record_key}} our key
       create: {{method: PUT, path: "/{{{kind}}}/{{record_key}}"}}
       delete: {{method: DELETE, path: "/{{{kind}}}/{{record_key}}"}}

@@ -29,6 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 _TABLE = re.compile(r'("[^"]+"|[^\s".;]+)(\.("[^"]+"|[^\s".;]+))?')
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+MIN_REASON: Final = 12
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\]")
 
 
@@ -115,6 +116,14 @@ def header(value: str) -> str:
     if not _HEADER.fullmatch(value):
         raise ValueError("is not the name of a header (write a name such as X-Api-Key)")
     return value
+
+
+def reason(value: str) -> str:
+    """Why somebody answers for something: more than a word, because it is read long afterwards."""
+    text = " ".join(value.split())
+    if len(text) < MIN_REASON:
+        raise ValueError(f"is no reason that helps anybody later (write at least {MIN_REASON} characters)")
+    return text
 
 
 def user_name(value: SecretStr) -> SecretStr:
@@ -218,6 +227,7 @@ Url: TypeAlias = Annotated[str, AfterValidator(url)]
 ProxyUrl: TypeAlias = Annotated[SecretStr, AfterValidator(proxy)]
 TableName: TypeAlias = Annotated[str, AfterValidator(table)]
 HeaderName: TypeAlias = Annotated[str, AfterValidator(header)]
+Reason: TypeAlias = Annotated[str, AfterValidator(reason)]
 UserName: TypeAlias = Annotated[SecretStr, AfterValidator(user_name)]
 HeaderValue: TypeAlias = Annotated[SecretStr, AfterValidator(header_value)]
 Absolute: TypeAlias = Annotated[Path, AfterValidator(absolute)]

@@ -14,14 +14,16 @@ from pathlib import Path
 import psycopg
 
 from cdc import embedded, migrate
+from cdc.assembly import assemble
 from cdc.config import Config, load
 from cdc.daemon import Daemon
 from cdc.demo.config import write_config
 from cdc.demo.servers import Calendars, Scheduler, start_radicale, start_scheduler
 from cdc.demo.verify import CALENDARS
 from cdc.embedded.programs import find_programs
+from cdc.receivers.probing import QUICK_ROUNDS, Order, try_receiver
 from cdc.watch.observe import Observer
-from outbox import capture, db
+from outbox import capture, db, verdicts
 from outbox.capture import CaptureTable
 
 Say = Callable[[str], None]
@@ -63,6 +65,7 @@ def set_up(directory: Path, *, say: Say, observer: Observer) -> Iterator[Stage]:
         with _step("outbox and sample database", say):
             prepare(dsn, config)
         _write_commands(directory, dsn)
+        _verify(dsn, config, say)
         daemon = Daemon(config, dsn, observers=[observer])
         with _step("daemon", say):
             stack.callback(daemon.stop)
@@ -77,6 +80,17 @@ def prepare(dsn: str, config: Config) -> None:
     with db.connect(dsn, name="hms-sync demo") as connection:
         capture.apply(connection, capture.plan(connection, _wanted(config)))
     _load(dsn, "hms_dev_rows")
+
+
+def _verify(dsn: str, config: Config, say: Say) -> None:
+    """What an operator does with `hms-sync verify-receiver --quick`: without a verdict no exact class is served."""
+    for kit in assemble(config).values():
+        if not kit.declared.exact:
+            continue
+        verdict = try_receiver(kit, Order(rounds=QUICK_ROUNDS, quick=True))
+        with db.connect(dsn, name="hms-sync demo") as connection:
+            verdicts.record(connection, verdict, actor="hms-sync demo")
+        say(f"{kit.policy.connector}: {verdict.sentence}")
 
 
 def _platforms(stack: ExitStack, directory: Path) -> tuple[Scheduler, Calendars]:

@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 from outbox import vitals
 from outbox.db import Connection
 from outbox.model import HmsSyncError
-from outbox.vitals import ConnectorVitals, Vitals
+from outbox.vitals import ConnectorClass, ConnectorVitals, Vitals
 
 CACHE_SECONDS = 1.0
 PATIENCE_SECONDS = 0.08
@@ -90,6 +90,7 @@ def families(found: Vitals | None) -> Iterator[GaugeMetricFamily | CounterMetric
     yield up
     yield from _of_ledger(found)
     yield from _of_connectors(found.connectors if found else ())
+    yield _classes(found.classes if found else ())
 
 
 def _of_ledger(found: Vitals | None) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
@@ -146,3 +147,14 @@ def _of_connectors(connectors: tuple[ConnectorVitals, ...]) -> Iterator[GaugeMet
         for state, count in one.deliveries.items():
             deliveries.add_metric([one.connector, state], count)
     yield deliveries
+
+
+def _classes(classes: tuple[ConnectorClass, ...]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(
+        "hms_sync_connector_guarantee",
+        "1 for the class that the connector is served under, and on what it rests.",
+        labels=["connector", "guarantee", "verified"],
+    )
+    for one in classes:
+        family.add_metric([one.connector, one.guarantee, one.verified], 1)
+    return family

@@ -80,7 +80,7 @@ class LaneGivenUp:
 
 @dataclass(frozen=True, slots=True)
 class ConnectorPaused:
-    """The daemon paused a connector by itself: credentials refused or platform misconfigured."""
+    """The daemon paused a connector by itself: credentials refused, platform misconfigured, or no longer verified."""
 
     connector: str
     error_class: ErrorClass

@@ -1,9 +1,11 @@
 -- What persons ask the ledger. Nothing here writes; every scan has a bound.
 
 -- connectors
--- Every registered connector with the record types that it takes and the time of its last success.
-SELECT k.name, k.kind, k.guarantee, k.verified_guarantee, k.verified_at, k.paused, k.paused_reason, k.mapping_version,
-       k.breaker, k.updated_at,
+-- Every registered connector with the verdict about its receiver, its record types and the time of its last success.
+SELECT k.name, k.kind, k.guarantee,
+       CASE WHEN k.verified <> 'accepted' AND NOT v.passed THEN 'failed' ELSE k.verified END AS verified, k.accepted,
+       v.at AS verdict_at, v.declared AS verdict_declared, v.carries AS verdict_carries, v.fingerprint AS verdict_fingerprint,
+       k.paused, k.paused_reason, k.mapping_version, k.breaker,
        ARRAY(SELECT jsonb_object_keys(coalesce(m.definition -> 'routes', '{}')) ORDER BY 1) AS record_types,
        coalesce(
            (SELECT max(n.at) FROM (SELECT a.connector, a.outcome, a.at FROM outbox.audit a ORDER BY a.at DESC LIMIT 20000) n
@@ -12,6 +14,9 @@ SELECT k.name, k.kind, k.guarantee, k.verified_guarantee, k.verified_at, k.pause
        ) AS last_applied_at
 FROM outbox.connector k
 LEFT JOIN outbox.mapping m ON m.connector = k.name AND m.version = k.mapping_version
+LEFT JOIN LATERAL (
+    SELECT * FROM outbox.receiver_standing r WHERE r.connector = k.name AND r.subject = k.subject
+) v ON true
 WHERE %(connector)s::text IS NULL OR k.name = %(connector)s
 ORDER BY k.name;
 

@@ -8,14 +8,16 @@ RETURNING id;
 
 -- known_connector
 -- The registered facts of a connector.
-SELECT kind, guarantee, mapping_version, paused FROM outbox.connector WHERE name = %(connector)s;
+SELECT kind, guarantee, mapping_version, paused, subject, verified, accepted
+FROM outbox.connector WHERE name = %(connector)s;
 
 -- register_connector
 -- A connector as configured now; changes only together with an act.
-INSERT INTO outbox.connector (name, kind, guarantee, mapping_version, act_id)
-VALUES (%(connector)s, %(kind)s, %(guarantee)s, %(mapping_version)s, %(act_id)s)
+INSERT INTO outbox.connector (name, kind, guarantee, mapping_version, subject, verified, accepted, act_id)
+VALUES (%(connector)s, %(kind)s, %(guarantee)s, %(mapping_version)s, %(subject)s, %(verified)s, %(accepted)s, %(act_id)s)
 ON CONFLICT (name) DO UPDATE
 SET kind = excluded.kind, guarantee = excluded.guarantee, mapping_version = excluded.mapping_version,
+    subject = excluded.subject, verified = excluded.verified, accepted = excluded.accepted,
     act_id = excluded.act_id, updated_at = clock_timestamp();
 
 -- register_mapping

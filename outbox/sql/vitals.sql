@@ -38,6 +38,16 @@ LEFT JOIN LATERAL (
     ORDER BY n.id LIMIT 1
 ) first ON true;
 
+-- classes
+-- The class that each connector is served under, and on what it rests.
+SELECT k.name AS connector, k.guarantee,
+       CASE WHEN k.verified <> 'accepted' AND NOT v.passed THEN 'failed' ELSE k.verified END AS verified
+FROM outbox.connector k
+LEFT JOIN LATERAL (
+    SELECT r.passed FROM outbox.receiver_standing r WHERE r.connector = k.name AND r.subject = k.subject
+) v ON true
+ORDER BY k.name;
+
 -- deliveries
 -- Per connector and state: open deliveries (counted up to a limit) and the age of the change that is first in line.
 SELECT k.name AS connector, s.state, counted.deliveries,

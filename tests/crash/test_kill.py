@@ -67,7 +67,8 @@ def estate(dsn: str, tmp_path: Path) -> Iterator[Estate]:
         config = write_config(tmp_path, scheduler.client, calendars.client)
         text = config.read_text().replace("  directory: database", f'  dsn: "{dsn}"')
         config.write_text(text + f"\ndaemon:\n  lease: {LEASE}s\n")
-        config.write_text(config.read_text().replace("\n    kind: ", "\n    deadline: 2s\n    kind: "))
+        accepted = "accept_unverified: a test of crashes"
+        config.write_text(config.read_text().replace("\n    kind: ", f"\n    deadline: 2s\n    {accepted}\n    kind: "))
         prepare(dsn, load(config))
         yield Estate(dsn, config, Platforms(scheduler.client, calendars.client, calendars.server.log))
 

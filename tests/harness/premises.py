@@ -131,6 +131,7 @@ def settings_for(dsn: str, board: Board, diary: Diary | None = None) -> dict[str
             "url": f"{diary.client.url}hearings/",
             "auth": {"basic": {"username": diary.client.username, "password": "${file:password}"}},
             "concurrency": 1,
+            "accept_unverified": "a test of something else than verdicts",
             "routes": {"hearing": {"mapping": "for_diary", "where": "status == 'scheduled'"}},
         }
     return {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cdc.assembly import assemble, registrations
+from cdc.assembly import assemble
 from cdc.config import load
 from outbox.db import Connection
 from outbox.lanes import register
@@ -125,8 +125,8 @@ def test_mappings_are_tried_on_real_changes_against_what_runs(configured: Hms, d
     configured("capture", "apply")
     db.execute("INSERT INTO public.hearing VALUES (1, 'A')")
     config = project / "sync-config.yml"
-    for registration in registrations(assemble(load(config))):
-        register(db, registration, actor="test")
+    for kit in assemble(load(config)).values():
+        register(db, kit.registration, actor="test")
     (same,) = configured("test-mapping", "--last", "5", "--json").json["trials"]
     assert (same["failed"], same["diff"]) == (False, "")
     config.write_text(CONFIG.replace("name: title", "heading: title"))

@@ -45,7 +45,7 @@ def test_the_example_says_what_the_daemon_needs(example: Config) -> None:
 
 
 def test_the_example_holds_every_key_of_the_reference(example: Config) -> None:
-    rare = {"secrets_dir", "tls", "options"}  # tls and secrets_dir name files, options belong to the kinds
+    rare = {"secrets_dir", "tls"}  # they name files
     sections = [example.model, example.daemon, example.web, example.database]
     connectors = list(example.connectors.values())
     used = set().union(*(each.model_fields_set for each in (*sections, *connectors, *example.capture.values())))

@@ -20,7 +20,7 @@ from cdc.watch.metrics import Metrics
 from cdc.watch.pulse import ALIVE_SECONDS, READY_SECONDS, Pulse
 from outbox.db import Connection
 from outbox.model import AuditOutcome, ErrorClass, Guarantee, HmsSyncError
-from outbox.vitals import ConnectorVitals, Vitals
+from outbox.vitals import ConnectorClass, ConnectorVitals, Vitals
 
 DOCS = Path(__file__).parents[2] / "docs"
 EVENTS: tuple[observe.Event, ...] = (
@@ -37,7 +37,9 @@ EVENTS: tuple[observe.Event, ...] = (
     observe.ConnectorPaused("A", ErrorClass.CREDENTIALS),
 )
 VITALS = Vitals(
-    7, 0, 1.5, (ConnectorVitals("A", paused=True, backlog=3, ids_behind=4, oldest_seconds=2, deliveries={"dead": 1}),)
+    *(7, 0, 1.5),
+    (ConnectorVitals("A", paused=True, backlog=3, ids_behind=4, oldest_seconds=2, deliveries={"dead": 1}),),
+    (ConnectorClass("A", "EXACT_CAS", "passed"),),
 )
 
 
@@ -181,7 +183,7 @@ def test_the_rules_speak_of_metrics_that_there_are() -> None:
 
 
 def test_labels_are_bounded_words_of_ours() -> None:
-    allowed = {"connector", "outcome", "guarantee", "error_class", "state", "version"}
+    allowed = {"connector", "outcome", "guarantee", "error_class", "state", "version", "verified"}
     assert {label for _kind, labels in exposed(lived()).values() for label in labels} <= allowed
 
 
