@@ -10,7 +10,7 @@ from connectors.http_options import Options
 
 _NAME = r"[^\s\".%;]+"
 Table = Annotated[str, Field(pattern=rf"^{_NAME}(\.{_NAME})?$")]
-Column = Annotated[str, Field(pattern=rf"^{_NAME}$")]
+Column = Annotated[str, Field(min_length=1)]
 
 
 class SqlOptions(Options):

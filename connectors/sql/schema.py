@@ -50,8 +50,9 @@ def _create(connection: Connection, table: Table) -> None:
     except DBAPIError as error:
         connection.rollback()
         if not inspect(connection).has_table(table.name, table.schema):  # else another lane was faster
+            said = str(error.orig).partition("\n")[0]
             raise HmsSyncError(
-                f"our ledger cannot be created in the target ({error.orig}); let its owner run, and grant us SELECT, "
+                f"our ledger cannot be created in the target ({said}); let its owner run, and grant us SELECT, "
                 f"INSERT and UPDATE on it: {_ddl(connection, table)}"
             ) from error
 
@@ -69,6 +70,6 @@ def _unique(inspector: Inspector, name: str, schema: str | None) -> Iterator[set
     for constraint in inspector.get_unique_constraints(name, schema):
         yield set(constraint["column_names"])
     for index in inspector.get_indexes(name, schema):
-        whole = None not in index["column_names"] and not (index.get("dialect_options") or {}).get("postgresql_where")
-        if index["unique"] and whole:
+        partial = any(name.endswith("_where") for name in index.get("dialect_options") or {})
+        if index["unique"] and not partial and None not in index["column_names"]:
             yield {str(column) for column in index["column_names"]}

@@ -1,6 +1,7 @@
 """One connection to a target database: a batch is one transaction, of the effects and of our ledger together.
 
-When a batch fails because of a record, its halves are tried, so that one bad row stops only itself.
+When a batch fails because of a record, its halves are tried, so that one bad row stops only itself; so are those of a
+batch that holds a record twice, because the statements of a transaction take the rows by their shape, not in order.
 """
 
 from __future__ import annotations
@@ -67,16 +68,16 @@ class SqlSession:
         self._delete = lru_cache(_STATEMENTS)(dialect.delete)
 
     def deliver(self, batch: Sequence[Item], gate: Gate) -> Iterator[Outcome]:
-        try:
-            yield from self._transaction(batch, gate)
-        except _Failure as failure:
-            outcome = failure.outcome
+        if len({item.delivery.record for item in batch}) == len(batch):
+            try:
+                return (yield from self._transaction(batch, gate))
+            except _Failure as failure:
+                outcome = failure.outcome
             if len(batch) == 1 or isinstance(outcome, Unknown) or outcome.platform:
-                yield from [outcome] * len(batch)
-                return
-            middle = len(batch) // 2
-            yield from self.deliver(batch[:middle], gate)
-            yield from self.deliver(batch[middle:], gate)
+                return (yield from [outcome] * len(batch))
+        middle = len(batch) // 2
+        yield from self.deliver(batch[:middle], gate)
+        yield from self.deliver(batch[middle:], gate)
 
     def problem(self) -> str | None:
         try:
