@@ -66,6 +66,12 @@ class Court:
             found[int(row["record_key"])].append((row["operation"], row["after"] and row["after"]["title"]))
         return found
 
+    def sees_an_effect(self) -> None:
+        """Waits until the file has one more than now."""
+        file = self.targets["File"]
+        before = len(file.effects())
+        until(lambda: len(file.effects()) > before, self.office.report)
+
     def effects(self, target: SqlTarget) -> dict[int, list[tuple[str, Any]]]:
         found = defaultdict(list)
         for what, number, title in target.effects():
@@ -136,8 +142,7 @@ def test_killed_at_random_behind_a_wire_that_loses_answers_each_change_has_one_e
     for seed in range(1, 9):
         court.work(seed, 60)
         doomed = court.daemon()
-        before = sum(map(len, court.effects(court.targets["File"]).values()))
-        until(lambda: sum(map(len, court.effects(court.targets["File"]).values())) > before, court.office.report)
+        court.sees_an_effect()
         time.sleep(dice.random() * 0.8)  # when the kill comes is the chance that the test is about
         doomed.kill()
         doomed.wait()
