@@ -44,7 +44,7 @@ _PORT = 5432
 # The wire tells no SQLSTATE for a connection that is refused, only the server's sentence.
 _CREDENTIALS = re.compile(
     r"password authentication failed|authentication failed for user|role \".*\" does not exist|no pg_hba\.conf entry"
-    r"|no password supplied|is not permitted to log in|permission denied for database|certificate",
+    r"|no password supplied|is not permitted to log in|permission denied for database",
     re.IGNORECASE,
 )
 _MISCONFIGURED = re.compile(r"database \".*\" does not exist|does not support SSL|no encryption", re.IGNORECASE)
