@@ -165,6 +165,31 @@ def test_a_stopped_sender_cannot_overwrite_what_was_written_since(target: SqlTar
     assert target.effects() == [("insert", 1, "first"), ("update", 1, "new")]
 
 
+def waits_for_a_lock(target: SqlTarget) -> None:
+    """Returns when one of our sessions does."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'hms-sync'"
+    end = time.monotonic() + 10
+    while target.query(waiting) != [(1,)]:
+        assert time.monotonic() < end
+
+
+def test_an_older_change_that_had_to_wait_for_a_newer_one_sees_it(target: SqlTarget) -> None:
+    """It must not decide by what it read before it waited."""
+    target.deliver(written(1, "first", change=1))
+    gate = Stopped()
+    thread, newer = in_background(target, written(1, "new", change=3), gate)
+    older: list[Outcome] = []
+    other = threading.Thread(target=lambda: older.extend(target.deliver(written(1, "old", change=2))))
+    other.start()
+    waits_for_a_lock(target)
+    gate.go_on.set()
+    thread.join()
+    other.join()
+    assert kinds(newer) == kinds(older) == ["Applied"]
+    assert "past this change" in older[0].answer.excerpt
+    assert target.effects() == [("insert", 1, "first"), ("update", 1, "new")]
+
+
 @pytest.mark.parametrize("change", [1, 2], ids=["the same delivery", "the next change"])
 def test_of_two_first_writers_one_waits_and_then_knows(target: SqlTarget, change: int) -> None:
     target.deliver(written(1000))
@@ -173,10 +198,7 @@ def test_of_two_first_writers_one_waits_and_then_knows(target: SqlTarget, change
     second: list[Outcome] = []
     other = threading.Thread(target=lambda: second.extend(target.deliver(written(1, "b", change=change))))
     other.start()
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'hms-sync'"
-    end = time.monotonic() + 10
-    while target.query(waiting) != [(1,)]:
-        assert time.monotonic() < end
+    waits_for_a_lock(target)
     gate.go_on.set()
     thread.join()
     other.join()
@@ -294,6 +316,21 @@ def _dsn(target: SqlTarget) -> str:
     return target.url.replace(
         "://", f"://{target.channel.auth.username}:{target.channel.auth.password.get_secret_value()}@"
     )
+
+
+@pytest.mark.parametrize(
+    ("setting", "careless", "ours"),
+    [("synchronous_commit", "off", "on"), ("transaction_isolation", "repeatable read", "read committed")],
+)
+def test_careless_defaults_of_the_database_are_not_ours(
+    target: SqlTarget, setting: str, careless: str, ours: str
+) -> None:
+    name = target.url.rpartition("/")[2]
+    default = setting.replace("transaction", "default_transaction")
+    target.query(f"ALTER DATABASE {name} SET {default} = '{careless}'")
+    target.query(f"ALTER TABLE court.hearing ALTER plain SET DEFAULT current_setting('{setting}')")
+    target.deliver(written(1))
+    assert target.query("SELECT plain FROM court.hearing") == [(ours,)]
 
 
 # ---------------------------------------------------------------- types
