@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import simplejson
@@ -24,7 +24,8 @@ CODEC = in_member("hms_sync")
 
 def connector(**options: Any) -> HttpConnector:
     kind = kinds()["http"]
-    return kind.build("platform", "https://p.example/", kind.options.model_validate({**FILES, **options}))
+    built = kind.build("platform", "https://p.example/", kind.options.model_validate({**FILES, **options}))
+    return cast("HttpConnector", built)
 
 
 def stamped(change_id: int = 5) -> bytes:
