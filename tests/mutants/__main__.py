@@ -71,8 +71,9 @@ def _tried(shops: Sequence[Workshop], mutants: Sequence[Mutant]) -> Iterator[Tri
 
     with ThreadPoolExecutor(len(shops)) as pool:
         for number, tried in zip(count(1), pool.map(attempt, mutants), strict=False):
-            where = f"{tried.mutant.file}: {tried.mutant.test}"
-            _tell(f"{number:3}/{len(mutants)} {tried.verdict.value:6} {tried.seconds:5.1f} s  {tried.mutant.name}  {where}")
+            said = f"{tried.verdict.value:6} {tried.seconds:5.1f} s"
+            mutant = tried.mutant
+            _tell(f"{number:3}/{len(mutants)} {said}  {mutant.name}  {mutant.file}: {mutant.test}")
             if tried.verdict is not Verdict.RED:
                 _tell("\n".join(tried.said.splitlines()[-30:]))
             yield tried
@@ -97,6 +98,7 @@ def _document(tried: Sequence[Tried]) -> str:
             "test": each.mutant.test,
             "verdict": each.verdict.value.lower(),
             "seconds": round(each.seconds, 1),
+            "noticed": each.noticed,
         }
         for each in tried
     ]

@@ -25,7 +25,7 @@ MUTANTS = (
         CALDAV,
         'else {"If-None-Match": "*"}',
         "else {}",
-        f"{RADICALE}test_a_straggler_never_overwrites_something_newer",
+        "tests/unit/test_connector_caldav.py::test_every_write_is_conditional",
     ),
     Mutant(
         "stamp-comparison",

@@ -18,6 +18,7 @@ from tests.mutants.mutant import PROJECT, Mutant
 
 TEST_SECONDS = 100
 """A mutant may make its test wait for what never comes: that is red, too."""
+_PYTEST = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-o", f"timeout={TEST_SECONDS}")
 _LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "build", "dist")
 
 
@@ -38,6 +39,12 @@ class Tried:
     seconds: float
     said: str
 
+    @property
+    def noticed(self) -> str:
+        """The first line of the failure."""
+        lines = (line[1:].strip() for line in self.said.splitlines() if line.startswith("E  "))
+        return next(lines, "")
+
 
 class Workshop:
     """One copy of the tree; used by one thread."""
@@ -49,9 +56,8 @@ class Workshop:
 
     def run(self, tests: Sequence[str]) -> tuple[int | None, str]:
         """Exit code (None: it had to be ended) and output of these tests on the tree as it is now."""
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-o", f"timeout={TEST_SECONDS}", "-p", "no:cacheprovider"]
         with subprocess.Popen(
-            [*command, *tests],
+            [sys.executable, *_PYTEST, *tests],
             cwd=self.tree,
             env=self._environment,
             stdout=subprocess.PIPE,
