@@ -31,7 +31,7 @@ _RAISE_AT_COMMIT = (
     "INSERT INTO pg_temp.struck DEFAULT VALUES",
 )
 _real_connect = db.connect
-Call: TypeAlias = GeneratorType[Any, Any, Any]
+Call: TypeAlias = "GeneratorType[Any, Any, Any]"
 """One exchange with the server, not begun yet, as psycopg hands it to ``Connection.wait``."""
 
 
