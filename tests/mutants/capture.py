@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import Edit, Mutant
 
 SCHEMA, CAPTURE = "migrations/sql/0001_ledger.up.sql", "migrations/sql/0002_capture.up.sql"
 STEPS = "outbox/capture_steps.py"
@@ -89,6 +89,7 @@ MUTANTS = (
         "PERFORM pg_catalog.pg_current_xact_id();",
         "",
         "tests/integration/test_capture_read.py::test_the_transaction_of_a_read_has_its_xid_before_the_id_is_drawn",
+        (Edit(CAPTURE, "    mine := pg_catalog.pg_current_xact_id();\n", ""),),
     ),
     Mutant(
         "execute-revoked",
@@ -105,7 +106,7 @@ MUTANTS = (
         "CREATE FUNCTION outbox.capture_row() RETURNS trigger\nLANGUAGE plpgsql VOLATILE SECURITY DEFINER\n"
         "SET search_path = pg_catalog, pg_temp",
         "CREATE FUNCTION outbox.capture_row() RETURNS trigger\nLANGUAGE plpgsql VOLATILE SECURITY DEFINER",
-        f"{GUARD}test_an_operator_of_the_application_cannot_change_what_is_captured",
+        "tests/integration/test_migrations.py::test_the_security_definers_fix_their_search_path",
     ),
     Mutant(
         "append-only-rows",
@@ -120,6 +121,8 @@ MUTANTS = (
         "the audit is not truncated",
         SCHEMA,
         "CREATE TRIGGER append_only_table BEFORE TRUNCATE ON outbox.audit FOR EACH STATEMENT"
+        " EXECUTE FUNCTION outbox.refuse_rewrite();\n"
+        "CREATE TRIGGER append_only_table BEFORE TRUNCATE ON outbox.audit_default FOR EACH STATEMENT"
         " EXECUTE FUNCTION outbox.refuse_rewrite();",
         "",
         f"{TABLES}test_history_is_not_rewritten_even_by_a_superuser[TRUNCATE outbox.audit]",

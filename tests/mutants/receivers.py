@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import Edit, Mutant
 
 CALDAV, CURL, REQUESTS = "connectors/caldav.py", "connectors/transports/curl.py", "connectors/transports/requests_.py"
 DIALLING, ADDRESSES = "connectors/transports/dialling.py", "connectors/addresses.py"
@@ -50,6 +50,10 @@ MUTANTS = (
         "curl.setopt(pycurl.FOLLOWLOCATION, 0)",
         "curl.setopt(pycurl.FOLLOWLOCATION, 1)",
         f"{WIRE}test_a_redirect_is_an_answer_and_not_followed[curl-302]",
+        (
+            Edit(CURL, "self._again |= self._sent\n        if", "if"),
+            Edit(CURL, "if self._sent or time.monotonic() > self._give_up:", "if time.monotonic() > self._give_up:"),
+        ),
     ),
     Mutant(
         "environment-proxy-curl",
@@ -170,6 +174,13 @@ MUTANTS = (
         "verify=str(self._channel.trusted),",
         "verify=False,",
         f"{TLS}[requests-another authority]",
+        (
+            Edit(
+                "connectors/transports/base.py",
+                "context.minimum_version = ssl.TLSVersion.TLSv1_2",
+                "context.check_hostname, context.verify_mode = False, ssl.CERT_NONE",
+            ),
+        ),
     ),
     Mutant(
         "no-second-copy-curl",

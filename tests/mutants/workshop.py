@@ -1,4 +1,4 @@
-"""A copy of the tree in which one file at a time is changed and one test is run; the working tree is never touched."""
+"""A copy of the tree in which one protection at a time is taken out and one test is run, never in the working tree."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -82,17 +82,24 @@ class Workshop:
 
     @contextmanager
     def _changed(self, mutant: Mutant) -> Iterator[None]:
-        """Python trusts a compiled file by its source's time and size: the old time comes back with the old text."""
-        path = self.tree / mutant.file
-        before, stamp = path.read_text(encoding="utf-8"), path.stat()
-        if mutant.occurrences(self.tree) != 1:
-            raise ValueError(f"{mutant.name}: its old text must occur once in {mutant.file}")
-        try:
-            path.write_text(mutant.changed(self.tree), encoding="utf-8")
+        if any(edit.occurrences(self.tree) != 1 for edit in mutant.edits):
+            raise ValueError(f"{mutant.name}: each old text must occur once in its file")
+        with ExitStack() as stack:
+            for file, text in mutant.changed(self.tree).items():
+                stack.enter_context(_replaced(self.tree / file, text))
             yield
-        finally:
-            path.write_text(before, encoding="utf-8")
-            os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+
+@contextmanager
+def _replaced(path: Path, text: str) -> Iterator[None]:
+    """Python trusts a compiled file by its source's time and size: the old time comes back with the old text."""
+    before, stamp = path.read_text(encoding="utf-8"), path.stat()
+    path.write_text(text, encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(before, encoding="utf-8")
+        os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
 
 
 def _environment(tree: Path, dsn: str) -> Mapping[str, str]:
