@@ -80,7 +80,7 @@ def _tried(shops: Sequence[Workshop], mutants: Sequence[Mutant]) -> Iterator[Tri
 
 
 def _table(tried: Sequence[Tried]) -> str:
-    lines = ["| mutant | without | file | named test | said | s |", "|---|---|---|---|---|---|"]
+    lines = ["| mutant | protects | file | named test | said | s |", "|---|---|---|---|---|---|"]
     for each in tried:
         mutant = each.mutant
         cells = (mutant.name, mutant.protects, mutant.file, mutant.test.removeprefix("tests/"), each.verdict.value)
