@@ -97,7 +97,7 @@ class Fuse:
 
         def wait(call: Call, *args: Any, **named: Any) -> Any:
             what = call.__name__.strip("_").removesuffix("_gen")
-            if connection.closed or (what == "exit" and _rolls_back(call)):
+            if connection.closed or what == "rollback" or (what == "exit" and _rolls_back(call)):
                 return real(call, *args, **named)
             blow = self._next(what)
             return real(call, *args, **named) if blow is None else _strike(connection, real, call, blow)

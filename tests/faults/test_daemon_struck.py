@@ -7,14 +7,22 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from cdc.daemon import Daemon
+from outbox.model import HmsSyncError
 from tests.faults.failing import Blow, Fuse
 from tests.harness.premises import Office, opened, until
 
 TRIES_PER_SECOND = 5
 """A database in trouble is not asked more often than this by one part of a daemon."""
+
+REGISTERED = """
+SELECT (SELECT count(*) FROM outbox.connector) AS connectors, (SELECT count(*) FROM outbox.mapping) AS mappings,
+       (SELECT count(*) FROM outbox.lane) AS lanes, (SELECT count(*) FROM outbox.page WHERE page_no = 0) AS pages,
+       (SELECT count(*) FROM outbox.act WHERE kind = 'config_applied') AS acts
+"""
 
 
 @pytest.fixture
@@ -62,3 +70,28 @@ def tells(daemon: Daemon, part: str) -> None:
 
 def owned(daemon: Daemon) -> float:
     return daemon.metrics.registry.get_sample_value("hms_sync_lanes_owned", {"connector": "Board"}) or 0.0
+
+
+def test_a_start_that_fails_at_any_call_registers_all_or_nothing(office: Office) -> None:
+    """Errors of the server, and answers that are lost: a person reads a sentence, the next start is a whole one."""
+    nth, struck = 0, True
+    while struck:
+        nth += 1
+        for blow in (Blow("40001", nth), Blow("08006", nth), Blow("08006", nth, done=True)):
+            fuse = Fuse(blow, only="register")
+            with fuse.installed():
+                struck = not starts(office)
+            assert struck == bool(fuse.struck)
+            assert len(set(office.execute(REGISTERED)[0].values())) == 1
+            assert office.owned() == 0
+    assert nth > 5
+
+
+def starts(office: Office) -> bool:
+    daemon = Daemon(office.config, office.dsn)
+    try:
+        daemon.start()
+    except (HmsSyncError, psycopg.Error):
+        return False
+    daemon.stop()
+    return True
