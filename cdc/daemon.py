@@ -65,7 +65,7 @@ class Daemon:
         )
         self._keeper = Keeper(berth, {})
         self._roster = Roster(dsn, self._keeper.replace, self._observe)
-        self._aging = Aging(dsn, self._roster)
+        self._aging = Aging(dsn, self._roster, lambda: self.pulse.ended("verdicts"))
         self._housekeeping = Housekeeping(dsn, config.daemon.retention)
         self._vitals = DatabaseCollector(lambda: vitals.connect(dsn))
         self._tide_connection: db.Connection | None = None

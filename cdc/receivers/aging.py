@@ -36,11 +36,12 @@ class _Stopped(Exception):
 
 
 class Aging:
-    """The loop; ``round`` is one turn of it."""
+    """The loop; ``round`` is one turn of it. ``waits`` is told before a platform is waited for, however long."""
 
-    def __init__(self, dsn: str, roster: Roster) -> None:
+    def __init__(self, dsn: str, roster: Roster, waits: Callable[[], None]) -> None:
         self._dsn = dsn
         self._roster = roster
+        self._waits = waits
         self._stop = threading.Event()
         self._next_look: dict[tuple[str, str], float] = {}
 
@@ -53,56 +54,53 @@ class Aging:
         while not self._stop.wait(STEP_SECONDS):
             beat()
             if time.monotonic() >= next_round:
-                self._guarded_round(beat)
+                self._guarded_round()
                 next_round = time.monotonic() + REVIEW_SECONDS
 
-    def round(self, connection: db.Connection, beat: Callable[[], None]) -> None:
+    def round(self, connection: db.Connection) -> None:
         """Tries what is due to be looked at, then puts in force whatever the verdicts say."""
         for kit in self._roster.served.values():
-            if kit.registration.verified is Verified.PASSED and self._is_due(kit):
-                self._look_at(connection, kit, beat)
+            key = (kit.policy.connector, kit.registration.subject)
+            if kit.registration.verified is Verified.PASSED and time.monotonic() >= self._next_look.get(key, 0.0):
+                self._next_look[key] = time.monotonic() + LOOK_AGAIN_SECONDS
+                if self._look_at(connection, kit):
+                    self._next_look[key] = time.monotonic() + LOOK_SECONDS
         self._roster.review(connection)
 
-    def _guarded_round(self, beat: Callable[[], None]) -> None:
+    def _guarded_round(self) -> None:
         try:
             with db.connect(self._dsn, name="hms-sync verdicts") as connection:
-                self.round(connection, beat)
+                self.round(connection)
         except _Stopped:
             return
         except (HmsSyncError, psycopg.Error) as error:
             _LOG.warning("the verdicts were not looked at", extra=fields(reason=str(error).strip()))
 
-    def _is_due(self, kit: Kit) -> bool:
-        key = (kit.policy.connector, kit.registration.subject)
-        due = time.monotonic() >= self._next_look.get(key, 0.0)
-        if due:
-            self._next_look[key] = time.monotonic() + LOOK_SECONDS
-        return due
-
-    def _look_at(self, connection: db.Connection, kit: Kit, beat: Callable[[], None]) -> None:
-        """A receiver that is away, and one that another daemon is trying, is looked at again soon."""
+    def _look_at(self, connection: db.Connection, kit: Kit) -> bool:
+        """True when that was enough for a day; a receiver that is away, or in other hands, is looked at again soon."""
         name = kit.policy.connector
         with verdicts.held(connection, name) as ours:
+            if not ours or verdicts.is_paused(connection, name):
+                return False
             try:
-                if ours and not verdicts.is_paused(connection, name):
-                    return self._try_if_needed(connection, kit, beat)
+                self._try_if_needed(connection, kit)
             except (db.DatabaseUnavailable, operate.NotAllowed):
                 raise
             except HmsSyncError as error:
                 _LOG.info("a receiver could not be tried", extra=fields(connector=name, reason=str(error)))
-        self._next_look[name, kit.registration.subject] = time.monotonic() + LOOK_AGAIN_SECONDS
-        return None
+                return False
+        return True
 
-    def _try_if_needed(self, connection: db.Connection, kit: Kit, beat: Callable[[], None]) -> None:
+    def _try_if_needed(self, connection: db.Connection, kit: Kit) -> None:
         standing = standing_of(connection, kit)
         if standing is None or not standing.passed:
             return
+        self._waits()
         why = why_again(standing, fingerprint_of(kit, standing.scratch_url))
         if why is None:
             return
 
         def progress(_name: str, _done: int, _total: int) -> None:
-            beat()
             if self._stop.is_set():
                 raise _Stopped
 

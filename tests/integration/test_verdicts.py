@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from cdc.receivers.admission import NotAdmitted
 from cdc.receivers.aging import Aging
 from cdc.receivers.probing import Order, fingerprint_of, try_receiver
 from cdc.receivers.roster import Roster
+from cdc.watch.pulse import Pulse
 from hms_sync.service import ExternalSyncService
 from outbox import db as outbox_db
 from outbox import operate, verdicts
@@ -337,6 +339,10 @@ def test_an_acceptance_starts_it_and_is_an_act_once_per_config(office: Office, h
             assert labels == 'connector="Diary",guarantee="EXACT_CAS",verified="accepted"'
             office.execute("DELETE FROM public.hearing")
             office.settled()
+    office.settings["mappings"]["for_diary"]["fields"]["summary"] = {"template": "New {title}"}
+    office.save()
+    with office.served():
+        assert len(acts(office, "config_applied")) > 3
     assert acts(office, "accept_unverified") == [{"actor": "hms-sync daemon", "reason": REASON}]
     (one,) = hms("status", "--connector", "Diary", "--json").json["connectors"]
     assert (one["verified"], one["accepted"], one["verdict"]) == ("accepted", REASON, None)
@@ -370,6 +376,31 @@ def test_a_failed_and_accepted_verdict_lowers_the_class_everywhere(office: Offic
     assert f"accepted: {REASON} (declared EXACT_CAS; " in hms("status").out
 
 
+def test_a_verdict_about_another_promise_does_not_count(office: Office) -> None:
+    """A kind may learn to promise more with an upgrade of ours."""
+    kit = kit_of(office)
+    with outbox_db.connect(office.dsn) as connection:
+        for_less = ReceiverVerdict(
+            *("Diary", kit.registration.subject, Guarantee.VERIFY, Guarantee.VERIFY),
+            False,
+            5,
+            "server: Diary/1.0",
+            PROBES,
+        )
+        verdicts.record(connection, for_less, actor="anna")
+    with pytest.raises(NotAdmitted, match="without a verdict"):
+        Daemon(office.config, office.dsn).start()
+
+
+def test_a_class_that_needs_no_verdict_is_refused_by_one_that_failed(office: Office) -> None:
+    store(office)
+    with outbox_db.connect(office.dsn) as connection:
+        kit = assemble(office.config)["Plan"]
+        verdicts.record(connection, verdict(kit, Guarantee.ONCE_OR_ASK), actor="anna")
+    with pytest.raises(NotAdmitted, match=r"Plan promises CONVERGE, and Diary/1\.0 carries only ONCE_OR_ASK"):
+        Daemon(office.config, office.dsn).start()
+
+
 def test_require_is_compared_with_the_class_in_force(office: Office) -> None:
     store(office, LOWER)
     change(office, accept_unverified=REASON, require="EXACT_CAS")
@@ -388,14 +419,8 @@ def test_the_lowered_class_rules_what_happens_when_no_answer_comes(office: Offic
             peer.hold()
 
     with hostile(silent) as platform:
-        board = office.settings["connectors"]["Board"]
-        board.update(url=platform.url, options={"idempotency_window": "12h"}, accept_unverified=REASON)
-        office.settings["connectors"] = {"Board": {**board, "deadline": "500ms"}}
-        del office.settings["mappings"]["for_diary"]
-        office.save()
-        with outbox_db.connect(office.dsn) as connection:
-            wanted = verdict(assemble(office.config)["Board"], Guarantee.ONCE_OR_ASK)
-            verdicts.record(connection, wanted, actor="anna")
+        windowed(office, platform.url)
+        found_wanting(office)
         office.file(1)
         daemon = office.start()
         try:
@@ -406,6 +431,42 @@ def test_the_lowered_class_rules_what_happens_when_no_answer_comes(office: Offic
         with office.served():
             until(lambda: states(office) == [("unknown", "ONCE_OR_ASK", None)], office.report)
         assert len(platform.requests) == 1
+
+
+def test_a_doubt_from_before_the_verdict_is_not_sent_again_either(office: Office) -> None:
+    """It was due for a resend when the class fell."""
+
+    def silent(peer: Peer) -> None:
+        while peer.read_request():
+            peer.hold()
+
+    with hostile(silent) as platform:
+        windowed(office, platform.url)
+        with office.served():
+            office.file(1)
+            until(lambda: [state for state, _, _ in states(office)] == ["unknown"], office.report)
+        assert states(office)[0][2] is not None
+        found_wanting(office)
+        office.execute("UPDATE outbox.delivery SET due_at = clock_timestamp()")
+        with office.served():
+            until(lambda: [due for _, _, due in states(office)] == [None], office.report)
+        assert len(platform.requests) == 1
+
+
+def windowed(office: Office, url: str) -> None:
+    """Board alone, as EXACT_WINDOW that is accepted unverified; a retry would come in a minute."""
+    board = office.settings["connectors"]["Board"]
+    board.update(url=url, options={"idempotency_window": "12h"}, accept_unverified=REASON, deadline="500ms")
+    board["retry"] = {"base": "2m", "max": "2m"}
+    office.settings["connectors"] = {"Board": board}
+    del office.settings["mappings"]["for_diary"]
+    office.save()
+
+
+def found_wanting(office: Office) -> None:
+    with outbox_db.connect(office.dsn) as connection:
+        wanted = verdict(assemble(office.config)["Board"], Guarantee.ONCE_OR_ASK)
+        verdicts.record(connection, wanted, actor="anna")
 
 
 def states(office: Office) -> list[tuple[str, str, Any]]:
@@ -421,13 +482,14 @@ class Shift:
     def __init__(self, office: Office) -> None:
         self.served: list[set[str]] = []
         self.roster = Roster(office.dsn, lambda kits: self.served.append(set(kits)), lambda _event: None)
-        self.aging = Aging(office.dsn, self.roster)
+        self.pulse = Pulse()
+        self.aging = Aging(office.dsn, self.roster, lambda: self.pulse.ended("verdicts"))
         self.roster.enter(assemble(office.config))
         self._dsn = office.dsn
 
     def round(self) -> None:
         with outbox_db.connect(self._dsn) as connection:
-            self.aging.round(connection, lambda: None)
+            self.aging.round(connection)
 
 
 def stored_verdicts(office: Office) -> list[tuple[str, str, str]]:
@@ -501,6 +563,22 @@ def test_a_receiver_that_falls_ill_while_it_is_tried_changes_nothing(stored: Off
     shift.round()
     assert len(receiver.requests) > 6
     assert (stored_verdicts(stored), stored.paused("Diary")) == ([OLD], None)
+
+
+def test_waiting_for_a_platform_does_not_make_the_daemon_unready(stored: Office, receiver: Careless) -> None:
+    shift = Shift(stored)
+    receiver.version = "Diary/2.0"
+    answer = receiver.answer
+    standing: set[tuple[str, ...]] = set()
+
+    def slow(method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, str | None, bytes]:
+        standing.add(shift.pulse.standing(time.monotonic() + 1000, 15))
+        return answer(method, path, headers, body)
+
+    receiver.answer = slow  # type: ignore[method-assign]
+    with shift.pulse.loop("verdicts"):
+        shift.round()
+    assert standing == {()}
 
 
 def test_a_receiver_that_is_gone_changes_nothing(office: Office) -> None:

@@ -270,6 +270,19 @@ def test_once_or_ask_never_sends_a_second_time_by_itself() -> None:
     assert wire.requests == []
 
 
+def test_the_class_in_force_rules_and_not_the_one_that_the_connector_declares() -> None:
+    wire = Wire()
+    lowered = Courier(
+        Scripted(sends(PUT), Guarantee.EXACT_WINDOW),
+        wire,
+        deadline_seconds=5,
+        concurrency=1,
+        guarantee=Guarantee.ONCE_OR_ASK,
+    )
+    assert isinstance(deliver_now(lowered, delivery(doubt=True), upsert(), None).outcome, Unknown)
+    assert wire.requests == []
+
+
 def test_who_verifies_waits_until_every_late_copy_is_dead() -> None:
     patient = Scripted(sends(PUT), Guarantee.VERIFY)
     patient.quiet_seconds = 60
