@@ -598,6 +598,15 @@ def test_only_one_daemon_at_a_time_tries_a_receiver(stored: Office, receiver: Ca
     assert stored_verdicts(stored) == [OLD]
 
 
+def test_a_connector_that_a_person_has_paused_is_left_alone(stored: Office, receiver: Careless) -> None:
+    """Paused by a person, perhaps because the platform asked for quiet."""
+    shift = Shift(stored)
+    with outbox_db.connect(stored.dsn) as connection:
+        operate.pause(connection, "Diary", actor="anna", reason="maintenance of the platform")
+    shift.round()
+    assert receiver.requests == []
+
+
 def test_a_verdict_of_last_month_is_old(stored: Office, receiver: Careless, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aging, "OLD_SECONDS", 0.0)
     Shift(stored).round()
