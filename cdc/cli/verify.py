@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -54,7 +55,7 @@ def verify_receiver(
     from cdc.receivers.probing import QUICK_ROUNDS, ROUNDS, Order
 
     session = session_of(context)
-    kit = _kit(session, connector)
+    kit = _kit(session, connector, scratch_url)
     order = Order(rounds=rounds or (QUICK_ROUNDS if quick else ROUNDS), quick=quick, scratch_url=scratch_url)
     person = acting_person(actor)
     with session.source() as dsn:
@@ -67,10 +68,11 @@ def verify_receiver(
     return Exit.OK if verdict.passed else Exit.FAILED
 
 
-def _kit(session: Session, connector: str) -> Kit:
-    """The connector as configured. Raises Unclear where there is none, or nothing to try."""
+def _kit(session: Session, connector: str, scratch_url: str | None) -> Kit:
+    """The connector as configured. Raises Unclear where there is none, nothing to try, or no way to try it there."""
     from cdc.assembly import assemble
     from cdc.receivers.probing import subject_of
+    from connectors.registry import kinds
 
     config = session.config()
     kit = assemble(config).get(connector)
@@ -79,6 +81,9 @@ def _kit(session: Session, connector: str) -> Kit:
     if subject_of(kit.built) is None:
         why = "no probes are known for this kind" if kit.declared.exact else "that class needs no verdict"
         raise Unclear(f"connector {connector} (kind {kit.built.settings.kind}) promises {kit.declared}: {why}")
+    kind = kinds()[kit.built.settings.kind]
+    if scratch_url is not None and urlsplit(scratch_url).scheme not in kind.schemes:
+        raise Unclear(f"--scratch-url is not {kind.address}")
     return kit
 
 

@@ -85,7 +85,9 @@ def test_a_receiver_that_falls_short_is_told_so_and_stored(office: Office, recei
 def test_it_is_tried_where_one_says(office: Office, receiver: Careless, hms: Hms) -> None:
     verified(office, hms, "--quick", "--scratch-url", receiver.url.replace("hearings", "scratch"))
     assert {path.split("/")[1] for method, path in receiver.requests if method == "PUT"} == {"scratch"}
-    assert verified(office, hms, "--scratch-url", "ftp://x/").code == 2
+    for wrong in ("ftp://x/", "https://anna:secret@x/", "somewhere"):
+        said = verified(office, hms, "--scratch-url", wrong)
+        assert (said.code, "--scratch-url" in said.err) == (2, True), said
 
 
 def test_what_cannot_be_tried_is_a_usage_error(office: Office, hms: Hms) -> None:
