@@ -70,9 +70,10 @@ def _ask_everybody(session: Session, config: Config) -> list[Finding]:
 def _tell_check(output: Output, config: Config, findings: list[Finding]) -> None:
     for warning in config.warnings:
         output.line(f"warning: {warning}")
-    for name in config.connectors:
+    for name, settings in config.connectors.items():
         guarantee = config.build(name).connector.guarantee
-        verify = f", once it is verified (hms-sync verify-receiver {name})" if guarantee.exact else ""
+        open_question = guarantee.exact and settings.accept_unverified is None
+        verify = f", once it is verified (hms-sync verify-receiver {name})" if open_question else ""
         output.line(f"{name}: guarantee {guarantee}{verify}")
     for finding in findings:
         output.line(f"{finding.level}: {finding}")
