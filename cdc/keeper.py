@@ -13,6 +13,7 @@ import psycopg
 
 from cdc.assembly import Kit
 from cdc.lane.house import House, no_point
+from cdc.lane.permit import Permit
 from cdc.lane.tide import Tide
 from cdc.lane.worker import LaneWorker
 from cdc.watch.logs import fields
@@ -39,6 +40,7 @@ class Berth:
     point: Callable[[str], None] = no_point
     beat: Callable[[str], None] = lambda _name: None
     ended: Callable[[str], None] = lambda _name: None
+    permit: Permit = field(default_factory=Permit)
 
     def connection_name(self, part: str) -> str:
         return f"hms-sync {str(self.identity)[:8]} {part}"
@@ -83,7 +85,7 @@ class LaneThread(threading.Thread):
     def _serve(self) -> None:
         berth = self._berth
         with db.connect(berth.dsn, name=berth.connection_name(f"{self.lane.connector}/{self.lane.lane}")) as connection:
-            house = House(berth.tide, self._leased_at, self._observe, berth.point)
+            house = House(berth.tide, self._leased_at, self._observe, berth.point, berth.permit)
             self._worker = self._kit.worker(connection, self.lane, house)
             if self._stop_wanted.is_set():
                 self._worker.stop()

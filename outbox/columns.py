@@ -80,7 +80,12 @@ _ERROR: dict[str, Callable[[Any], Any]] = {
     "last_answer": lambda entry: _json(entry.answer),
     "request_hash": lambda entry: entry.request_hash,
 }
-ENTERING = {**_DELIVERY, **_ERROR, "first_failed_at": lambda entry: entry.delivery.first_failed_at}
+ENTERING = {
+    **_DELIVERY,
+    **_ERROR,
+    "deaths": lambda entry: entry.delivery.deaths,
+    "first_failed_at": lambda entry: entry.delivery.first_failed_at,
+}
 CHANGING = {**_ERROR, "fence": lambda entry: entry.delivery.fence}
 LEAVING: dict[str, Callable[[Any], Any]] = {
     "change_id": lambda delivery: delivery.change.id,

@@ -19,13 +19,18 @@ from outbox.statements import statement
 
 @dataclass(frozen=True, slots=True)
 class LaneId:
-    """A lane as held by one owner under one epoch (the fencing token)."""
+    """A lane as held by one owner under one epoch (the fencing token).
+
+    ``recoveries``: how often in a row it was taken over from the dead without a page turned in between.
+    """
 
     connector: str
     lane: int
     lanes: int
     owner: UUID
     epoch: int
+    recoveries: int = 0
+    after_death: bool = False
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -144,7 +149,8 @@ class Worker:
             row = self._connection.execute(statement("lanes", "acquire"), parameters).fetchone()
             if row is None:
                 return None
-            taken = LaneId(row["connector"], row["lane"], row["lanes"], self.identity, row["epoch"])
+            place = (row["connector"], row["lane"], row["lanes"])
+            taken = LaneId(*place, self.identity, row["epoch"], row["recoveries"], row["after_death"])
             if row["previous_owner"] is not None:
                 self._note_takeover(taken, row["previous_owner"])
             return taken

@@ -229,6 +229,7 @@ def _enter(desk: Desk, going: Sequence[tuple[Chosen, Mapping[str, Any]]], act: i
         change_ids=[one.change_id for one, _ in going],
         generations=[one.generation + 1 for one, _ in going],
         doubts=[one.state == DeliveryState.UNKNOWN for one, _ in going],
+        deaths=[fate["deaths"] for _, fate in going],
         act_id=act,
     )
     desk.hold_later(Record(row["record_type"], row["record_key"]) for row in entered)

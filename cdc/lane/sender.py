@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from cdc.lane.backlog import Backlog
 from cdc.lane.breaker import Breaker
-from cdc.lane.ended import Ended, applied, settled_here
+from cdc.lane.ended import Ended, applied, settled_here, under
 from cdc.lane.house import House
 from cdc.lane.oversized import with_current_values
 from cdc.lane.policy import LanePolicy
@@ -48,10 +48,7 @@ class Flight:
 
     def under(self, fences: Mapping[int, int | None]) -> Flight:
         """This flight as an open delivery, where its row became one."""
-        fence = fences.get(self.row.delivery.change.id)
-        if fence is None:
-            return self
-        return Flight(replace(self.row, delivery=replace(self.row.delivery, fence=fence)), self.message)
+        return Flight(under(self.row, fences), self.message)
 
 
 class Sender:
@@ -97,7 +94,7 @@ class Sender:
         flights: list[Flight] = []
         room = self.room
         while len(flights) < room and (row := self.backlog.take()) is not None:
-            prepared = self._prepare(row)
+            prepared = self.prepared(row)
             if isinstance(prepared, Ended):
                 ended.append(prepared)
             else:
@@ -139,7 +136,7 @@ class Sender:
         """The lane is lost: cut everything, believe nothing."""
         self._courier.close()
 
-    def _prepare(self, row: Row) -> Flight | Ended:
+    def prepared(self, row: Row) -> Flight | Ended:
         """The message of a row, or its end: superseded, filtered, or refused by our own mapping."""
         row = replace(row, remote=self._remotes.get(row.delivery.record, row.remote))
         change = row.delivery.change

@@ -9,6 +9,7 @@ from hashlib import sha256
 
 from cdc.lane.policy import LanePolicy
 from outbox.model import (
+    QUARANTINE_AFTER,
     Answer,
     Applied,
     Delivery,
@@ -112,6 +113,19 @@ def doubt_due_in(policy: LanePolicy, delay: float) -> float | None:
     if policy.guarantee is Guarantee.VERIFY:
         return max(policy.quiet_seconds, delay)
     return delay
+
+
+def fate_of_the_poisoned(guarantee: Guarantee) -> tuple[DeliveryState, str]:
+    """Where a delivery goes that one worker after the other died of, and the sentence for the person who looks."""
+    told = (
+        f"the process died {QUARANTINE_AFTER} times in a row while it worked on this change, at last on nothing else: "
+        "it is kept away from the others. Mend its mapping or its row"
+    )
+    if guarantee.replays_harmlessly:
+        return DeliveryState.DEAD, f"{told}, then `hms-sync replay`"
+    return DeliveryState.UNKNOWN, (
+        f"{told}; it may have been sent, so look at the platform, then `hms-sync resolve` or `hms-sync replay`"
+    )
 
 
 def window_is_over(delivery: Delivery, policy: LanePolicy, now: datetime, due_in: float = 0.0) -> bool:
