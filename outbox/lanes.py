@@ -121,6 +121,21 @@ def note_act(
     return int(row["id"])
 
 
+def note_fenced(connection: Connection, lane: LaneId, *, refused: bool) -> bool:
+    """Writes down that ``lane`` has another owner by now; False when it is still under our epoch and nothing was
+    ``refused``. For a connection of its own: the worker's may have been what failed.
+    """
+    with connection.transaction():
+        now = connection.execute(statement("lanes", "owner_now"), lane.parameters).fetchone()
+        if now is None or (now["epoch"] == lane.epoch and not refused):
+            return False
+        heir = None if now["owner"] in (None, lane.owner) else str(now["owner"])
+        detail = {"lane": lane.lane, "epoch": lane.epoch, "epoch_now": now["epoch"], "owner_now": heir}
+        reason = "it stood still for longer than its lease; nothing more was written under its epoch"
+        note_act(connection, "fenced", lane.connector, f"worker {lane.owner}", reason, detail)
+        return True
+
+
 class Worker:
     """One running daemon (or one on-demand call) as the outbox knows it; holds lanes by lease."""
 

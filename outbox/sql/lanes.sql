@@ -70,6 +70,10 @@ WHERE connector = %(connector)s AND lane = %(lane)s AND owner = %(owner)s AND ep
   AND leased_until > clock_timestamp()
 RETURNING connector;
 
+-- owner_now
+-- Who holds a lane now, under which epoch.
+SELECT owner, epoch FROM outbox.lane WHERE connector = %(connector)s AND lane = %(lane)s;
+
 -- bound_transactions
 -- A worker that is stopped inside a transaction keeps its lane's row locked no longer than its lease.
 SELECT set_config('idle_in_transaction_session_timeout', %(milliseconds)s::text, false);

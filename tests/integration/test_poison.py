@@ -147,6 +147,21 @@ def test_a_due_delivery_that_kills_is_put_aside_too(db: outbox_db.Connection, ds
     hand.until(lambda: len(ward.platform.applied) == len(written))
     assert ward.deaths == QUARANTINE_AFTER
     assert ward.in_hand[-3:] == [[POISON]] * 3
+    assert db.execute("SELECT recoveries FROM outbox.lane").fetchone() == {"recoveries": 0}
+    hand.connection.close()
+
+
+def test_suspects_that_were_in_flight_together_are_told_apart(db: outbox_db.Connection, dsn: str) -> None:
+    """Two deliveries are due at once, one of them kills: the other is not tried beside it for ever."""
+    down = iter([p.DOWN] * 2)
+    ward = Ward(db, dsn, Platform(), with_guarantee(Guarantee.CONVERGE))
+    ward.platform.behave = lambda d: next(down, None) or deadly(d)
+    registered(db, ward.policy)
+    keys = (POISON, "r1")
+    neighbours = [write(db, key) for key in keys][1:]
+    hand = ward.live_until(lambda: ward.is_put_aside() and ward.platform.applied == neighbours)
+    assert [sorted(names) for names in ward.in_hand[:SUSPECT_AFTER]] == [sorted(keys)] * SUSPECT_AFTER
+    assert ward.in_hand[SUSPECT_AFTER:] == [[POISON]] * (QUARANTINE_AFTER - SUSPECT_AFTER)
     hand.connection.close()
 
 
@@ -175,12 +190,12 @@ def test_an_owner_who_only_lost_his_lease_has_not_died(db: outbox_db.Connection,
     for _ in range(SUSPECT_AFTER + 1):
         hand = take(dsn, Platform())
         assert hand is not None
+        assert (hand.lane.after_death, hand.lane.recoveries) == (False, 0)
         hand.courier.slow = lambda _delivery: True
         hand.step(2)
         hand.owner.heartbeat()
         hand.connection.close()
         expire_leases(db)
-    assert db.execute("SELECT recoveries FROM outbox.lane").fetchone() == {"recoveries": 0}
 
 
 def test_what_was_put_aside_is_replayed_alone_and_one_more_death_is_enough(db: outbox_db.Connection, dsn: str) -> None:
