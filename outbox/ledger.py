@@ -275,6 +275,7 @@ class LaneLedger:
             doubt=row["doubt"],
             first_failed_at=row["first_failed_at"],
             deaths=row["deaths"],
+            request_hash=row["request_hash"],
         )
         return Row(delivery, cols.remote_of(row))
 

@@ -136,6 +136,7 @@ class ErrorClass(StrEnum):
     REFUSED = "refused"  # the platform does not accept this record: 400, 409, 413, 422
     MAPPING = "mapping"  # our own mapping failed on this record
     INTERNAL = "internal"  # a defect in a connector; the record is kept, the lane goes on
+    ALTERED = "altered"  # a resend would have other bytes under the same key
     POISONED = "poisoned"  # the process died each time with this change in hand
 
 
@@ -276,6 +277,8 @@ class Delivery:
     first_failed_at: datetime | None = None
     deaths: int = 0
     """How many workers in a row have died while this delivery was in flight."""
+    request_hash: str | None = None
+    """What an earlier attempt sent, where that is known."""
 
     @property
     def record(self) -> Record:

@@ -22,8 +22,10 @@ from outbox.model import (
     Unknown,
 )
 
-UNSENT = frozenset({ErrorClass.NETWORK, ErrorClass.CREDENTIALS, ErrorClass.MISCONFIGURED})
+UNSENT = frozenset({ErrorClass.NETWORK, ErrorClass.CREDENTIALS, ErrorClass.MISCONFIGURED, ErrorClass.ALTERED})
 """Classes of attempts that reached no record: the doubt is an older one, and no attempt is used up."""
+_OURS = frozenset({ErrorClass.MAPPING, ErrorClass.INTERNAL, ErrorClass.ALTERED})
+"""Classes that say nothing about the platform."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,11 @@ def judge(
 
 def troubles_platform(outcome: Outcome) -> bool | None:
     """True: speaks against the platform; False: the platform works; None: says nothing about it."""
-    if isinstance(outcome, Unknown):
-        return True
     if isinstance(outcome, Applied):
         return False
-    if outcome.error_class in (ErrorClass.MAPPING, ErrorClass.INTERNAL):
+    if outcome.error_class in _OURS:
         return None
-    return outcome.platform
+    return isinstance(outcome, Unknown) or outcome.platform
 
 
 def _after_nothing(outcome: NotApplied, delivery: Delivery, policy: LanePolicy, jitter: float) -> Verdict:
@@ -98,7 +98,7 @@ def _after_silence(
     due_in = doubt_due_in(policy, delay)
     unsent = outcome.error_class in UNSENT
     used = delivery.attempt - 1 if unsent else delivery.attempt
-    if due_in is None or window_is_over(delivery, policy, now, due_in):
+    if due_in is None or outcome.error_class is ErrorClass.ALTERED or window_is_over(delivery, policy, now, due_in):
         return _verdict(outcome, DeliveryState.UNKNOWN, used, trouble=True)
     if used >= policy.retry.attempts and not unsent:
         state = DeliveryState.DEAD if policy.guarantee.replays_harmlessly else DeliveryState.UNKNOWN

@@ -229,6 +229,7 @@ WITH due AS (
     RETURNING d.*
 )
 SELECT due.generation, due.attempts, due.fence, due.doubt, due.mapping_version, due.first_failed_at, due.deaths,
+       due.request_hash,
        c.id, c.event_id, c.xid::text::bigint AS xid, c.command_id, c.record_type, c.record_key, c.operation,
        c.before, c.after, c.captured_at, c.actor, c.context, c.connector, c.schema_version,
        r.external_id, r.version, r.absent, r.change_id AS remote_change_id, r.xid::text::bigint AS remote_xid,

@@ -46,7 +46,11 @@ def test_a_swallowed_answer_is_shown_within_a_second_after_the_deadline(
             until(lambda: doubts(connection), office.report)
             assert time.monotonic() - asked_at < DEADLINE + 1.0
             (row,) = hms(*told, "failures", "--state", "unknown").json["failures"]
-            assert (row["connector"], row["record_key"], row["guarantee"]) == ("Plan", '["A", "2026-11-23", 1]', guarantee)
+            assert (row["connector"], row["record_key"], row["guarantee"]) == (
+                "Plan",
+                '["A", "2026-11-23", 1]',
+                guarantee,
+            )
             (status,) = hms(*told, "status", "--connector", "Plan").json["connectors"]
             assert (status["guarantee"], status["open"]) == (guarantee, {"unknown": 1})
             assert office.outcomes("Plan")[-1] == "unknown"

@@ -257,3 +257,11 @@ def test_failures_of_different_causes_do_not() -> None:
 def test_spent_doubt_stays_open_where_a_replay_could_repeat_the_effect(guarantee: Guarantee) -> None:
     spent = replace(DELIVERY, attempt=RETRY.attempts, doubt=True)
     assert judged(SILENCE, guarantee, spent, window_seconds=3600.0).state is DeliveryState.UNKNOWN
+
+
+@pytest.mark.parametrize("guarantee", list(Guarantee))
+def test_a_resend_with_other_bytes_is_left_to_a_person(guarantee: Guarantee) -> None:
+    altered = Unknown(ErrorClass.ALTERED, "other bytes under the same key")
+    verdict = judged(altered, guarantee, replace(DELIVERY, doubt=True))
+    assert (verdict.state, verdict.due_in, verdict.attempts) == (DeliveryState.UNKNOWN, None, DELIVERY.attempt - 1)
+    assert troubles_platform(altered) is None
