@@ -15,7 +15,7 @@ from cdc.lane.house import House
 from cdc.lane.oversized import with_current_values
 from cdc.lane.policy import LanePolicy
 from cdc.lane.routing import Routes
-from cdc.lane.verdict import judge, troubles_platform, window_is_over
+from cdc.lane.verdict import Moment, judge, troubles_platform, window_is_over
 from cdc.watch.observe import AttemptEnded
 from connectors.courier import Attempt, Courier
 from outbox.claims import Row
@@ -154,14 +154,16 @@ class Sender:
     def _ended(self, attempt: Attempt) -> Ended:
         flight = self._flights.pop(attempt.delivery.record)
         outcome: Outcome = attempt.outcome
+        was_down = self._breaker.is_open
         self._report(outcome, attempt.seconds)
         if isinstance(outcome, Applied):
             return applied(flight.row, outcome, flight.message, attempt.request_hash)
-        return self._judged(flight.row, outcome, attempt.request_hash)
+        return self._judged(flight.row, outcome, attempt.request_hash, was_down=was_down)
 
-    def _judged(self, row: Row, outcome: Outcome, request_hash: str | None) -> Ended:
+    def _judged(self, row: Row, outcome: Outcome, request_hash: str | None, *, was_down: bool = False) -> Ended:
         assert not isinstance(outcome, Applied)  # noqa: S101  narrowed by the callers
-        verdict = judge(outcome, row.delivery, self._policy, now=datetime.now(UTC), jitter=random.random())
+        moment = Moment(datetime.now(UTC), random.random(), was_down)
+        verdict = judge(outcome, row.delivery, self._policy, moment=moment)
         return Ended(row, verdict=verdict, request_hash=request_hash)
 
     def _report(self, outcome: Outcome, seconds: float) -> None:

@@ -52,15 +52,28 @@ class Verdict:
         return f"{self.error_class}-{sha256(text.encode()).hexdigest()[:8]}"
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When an outcome is judged. ``platform_down``: the breaker was open, so the attempt was a probe for all."""
+
+    now: datetime
+    jitter: float
+    platform_down: bool = False
+
+
 def judge(
-    outcome: NotApplied | Rejected | Unknown, delivery: Delivery, policy: LanePolicy, *, now: datetime, jitter: float
+    outcome: NotApplied | Rejected | Unknown,
+    delivery: Delivery,
+    policy: LanePolicy,
+    *,
+    moment: Moment,
 ) -> Verdict:
     """The next state of ``delivery`` after ``outcome``; never a guess about an unknown one."""
     if isinstance(outcome, NotApplied):
-        return _after_nothing(outcome, delivery, policy, jitter)
+        return _after_nothing(outcome, delivery, policy, moment)
     if isinstance(outcome, Rejected):
         return _after_refusal(outcome, delivery)
-    return _after_silence(outcome, delivery, policy, now=now, jitter=jitter)
+    return _after_silence(outcome, delivery, policy, moment)
 
 
 def troubles_platform(outcome: Outcome) -> bool | None:
@@ -72,10 +85,10 @@ def troubles_platform(outcome: Outcome) -> bool | None:
     return isinstance(outcome, Unknown) or outcome.platform
 
 
-def _after_nothing(outcome: NotApplied, delivery: Delivery, policy: LanePolicy, jitter: float) -> Verdict:
+def _after_nothing(outcome: NotApplied, delivery: Delivery, policy: LanePolicy, moment: Moment) -> Verdict:
     """Certainly not applied: again later; a platform in trouble never uses up a record's attempts."""
     used = delivery.attempt - 1 if outcome.platform else delivery.attempt
-    delay = max(policy.retry.delay_seconds(delivery.attempt, jitter), outcome.retry_after_seconds or 0.0)
+    delay = max(policy.retry.delay_seconds(delivery.attempt, moment.jitter), outcome.retry_after_seconds or 0.0)
     state = DeliveryState.UNKNOWN if delivery.doubt else DeliveryState.WAITING
     if used >= policy.retry.attempts and not outcome.platform:
         return _verdict(outcome, DeliveryState.DEAD, used)
@@ -90,17 +103,16 @@ def _after_refusal(outcome: Rejected, delivery: Delivery) -> Verdict:
     return _verdict(outcome, state, delivery.attempt - 1, due_in=0.0, pause=outcome.reason)
 
 
-def _after_silence(
-    outcome: Unknown, delivery: Delivery, policy: LanePolicy, *, now: datetime, jitter: float
-) -> Verdict:
+def _after_silence(outcome: Unknown, delivery: Delivery, policy: LanePolicy, moment: Moment) -> Verdict:
     """Perhaps applied: the guarantee says whether we may go on by ourselves, and when."""
-    delay = max(policy.retry.delay_seconds(delivery.attempt, jitter), outcome.retry_after_seconds or 0.0)
+    delay = max(policy.retry.delay_seconds(delivery.attempt, moment.jitter), outcome.retry_after_seconds or 0.0)
     due_in = doubt_due_in(policy, delay)
-    unsent = outcome.error_class in UNSENT
-    used = delivery.attempt - 1 if unsent else delivery.attempt
-    if due_in is None or outcome.error_class is ErrorClass.ALTERED or window_is_over(delivery, policy, now, due_in):
+    blameless = moment.platform_down or outcome.error_class in UNSENT
+    used = delivery.attempt - 1 if blameless else delivery.attempt
+    altered = outcome.error_class is ErrorClass.ALTERED
+    if due_in is None or altered or window_is_over(delivery, policy, moment.now, due_in):
         return _verdict(outcome, DeliveryState.UNKNOWN, used, trouble=True)
-    if used >= policy.retry.attempts and not unsent:
+    if used >= policy.retry.attempts and not blameless:
         state = DeliveryState.DEAD if policy.guarantee.replays_harmlessly else DeliveryState.UNKNOWN
         return _verdict(outcome, state, used, trouble=True)
     return _verdict(outcome, DeliveryState.UNKNOWN, used, due_in=due_in, trouble=True)

@@ -15,7 +15,7 @@ from cdc.lane.house import House
 from cdc.lane.lease import Lease
 from cdc.lane.pager import Pager
 from cdc.lane.policy import LanePolicy
-from cdc.lane.routing import Routes, compile_routes
+from cdc.lane.routing import Routes, revive_routes
 from cdc.lane.sender import Sender
 from cdc.lane.settler import Settler
 from cdc.lane.tide import IDLE_SECONDS
@@ -233,7 +233,7 @@ class LaneWorker:
     def _routes_of(self, version: str) -> Routes:
         """Routes and mappings as they were when the page was claimed."""
         if version not in self._routes:
-            self._routes[version] = compile_routes(self._ledger.definition(version))
+            self._routes[version] = revive_routes(self._ledger.definition(version))
         return self._routes[version]
 
     def _give_back(self, deliveries: Iterable[Delivery]) -> None:
