@@ -93,6 +93,8 @@ class Unsettled:
     request_hash: str | None = None
     attempts: int | None = None
     """Attempts used so far; None: this attempt counts."""
+    doubt: bool = False
+    """True when this attempt may have been applied, whatever the state says."""
 
     @property
     def attempts_used(self) -> int:

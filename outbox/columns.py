@@ -79,6 +79,7 @@ _ERROR: dict[str, Callable[[Any], Any]] = {
     "last_error": lambda entry: entry.error[:2000] if entry.error else None,
     "last_answer": lambda entry: _json(entry.answer),
     "request_hash": lambda entry: entry.request_hash,
+    "doubt": lambda entry: entry.delivery.doubt or entry.doubt,
 }
 ENTERING = {
     **_DELIVERY,

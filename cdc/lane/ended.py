@@ -34,6 +34,7 @@ class Ended:
             answer_json(verdict.answer),
             self.request_hash,
             verdict.attempts,
+            verdict.doubt,
         )
 
 

@@ -44,6 +44,8 @@ class Verdict:
     due_in: float | None = None
     pause: str | None = None
     trouble: bool = False
+    doubt: bool = False
+    """True when this attempt may have been applied, even where the daemon gives it up."""
 
     @property
     def fingerprint(self) -> str:
@@ -72,7 +74,7 @@ def judge(
     if isinstance(outcome, NotApplied):
         return _after_nothing(outcome, delivery, policy, moment)
     if isinstance(outcome, Rejected):
-        return _after_refusal(outcome, delivery)
+        return _after_refusal(outcome, delivery, policy)
     return _after_silence(outcome, delivery, policy, moment)
 
 
@@ -95,8 +97,13 @@ def _after_nothing(outcome: NotApplied, delivery: Delivery, policy: LanePolicy, 
     return _verdict(outcome, state, used, due_in=delay, trouble=outcome.platform)
 
 
-def _after_refusal(outcome: Rejected, delivery: Delivery) -> Verdict:
-    """The record is dead, unless it was the platform that refuses us whatever we send."""
+def _after_refusal(outcome: Rejected, delivery: Delivery, policy: LanePolicy) -> Verdict:
+    """The record is dead, unless it was the platform that refuses us whatever we send.
+
+    Our own mapping asks nobody: what was in doubt before it failed still is, and no replay may repeat it unseen.
+    """
+    if outcome.error_class is ErrorClass.MAPPING and delivery.doubt and not policy.guarantee.replays_harmlessly:
+        return _verdict(outcome, DeliveryState.UNKNOWN, delivery.attempt)
     if not outcome.platform:
         return _verdict(outcome, DeliveryState.DEAD, delivery.attempt)
     state = DeliveryState.UNKNOWN if delivery.doubt else DeliveryState.WAITING
@@ -158,4 +165,5 @@ def _verdict(
     pause: str | None = None,
     trouble: bool = False,
 ) -> Verdict:
-    return Verdict(state, outcome.error_class, outcome.reason, outcome.answer, attempts, due_in, pause, trouble)
+    doubt = isinstance(outcome, Unknown)
+    return Verdict(state, outcome.error_class, outcome.reason, outcome.answer, attempts, due_in, pause, trouble, doubt)

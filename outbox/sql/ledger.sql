@@ -277,18 +277,19 @@ WHERE r.change_id <= excluded.change_id OR r.xid = excluded.xid;
 -- Rows of a page that become open work: failed, doubtful, held behind another, or still in flight.
 INSERT INTO outbox.delivery (connector, lane, guarantee, change_id, event_id, operation, record_type, record_key,
                              mapping_version, state, attempts, due_at, fence, error_class, error_fingerprint,
-                             last_error, last_answer, request_hash, deaths, first_failed_at)
+                             last_error, last_answer, request_hash, doubt, deaths, first_failed_at)
 SELECT %(connector)s, %(lane)s, %(guarantee)s, u.change_id, u.event_id, u.operation, u.record_type, u.record_key,
        u.mapping_version, u.state, u.attempts, clock_timestamp() + u.due_in * interval '1 second',
        CASE WHEN u.state = 'in_flight' THEN nextval('outbox.fence_seq') END,
-       u.error_class, u.error_fingerprint, u.last_error, u.last_answer, u.request_hash, u.deaths,
+       u.error_class, u.error_fingerprint, u.last_error, u.last_answer, u.request_hash, u.doubt, u.deaths,
        coalesce(u.first_failed_at, CASE WHEN u.last_error IS NOT NULL THEN clock_timestamp() END)
 FROM unnest(%(change_id)s::bigint[], %(event_id)s::uuid[], %(operation)s::text[], %(record_type)s::text[],
             %(record_key)s::text[], %(mapping_version)s::text[], %(state)s::text[], %(attempts)s::int[],
             %(due_in)s::float8[], %(error_class)s::text[], %(error_fingerprint)s::text[], %(last_error)s::text[],
-            %(last_answer)s::jsonb[], %(request_hash)s::text[], %(deaths)s::int[], %(first_failed_at)s::timestamptz[])
+            %(last_answer)s::jsonb[], %(request_hash)s::text[], %(doubt)s::bool[], %(deaths)s::int[],
+            %(first_failed_at)s::timestamptz[])
      AS u (change_id, event_id, operation, record_type, record_key, mapping_version, state, attempts, due_in,
-           error_class, error_fingerprint, last_error, last_answer, request_hash, deaths, first_failed_at)
+           error_class, error_fingerprint, last_error, last_answer, request_hash, doubt, deaths, first_failed_at)
 RETURNING change_id, fence;
 
 -- step_back
@@ -312,15 +313,16 @@ WHERE w.connector = %(connector)s AND w.change_id = ANY (ARRAY(
 -- was given back or held without an attempt keeps what is known of its failures.
 UPDATE outbox.delivery d
 SET state = u.state, fence = NULL, due_at = clock_timestamp() + u.due_in * interval '1 second', deaths = 0,
-    attempts = u.attempts, error_class = coalesce(u.error_class, d.error_class),
+    doubt = d.doubt OR u.doubt, attempts = u.attempts, error_class = coalesce(u.error_class, d.error_class),
     error_fingerprint = coalesce(u.error_fingerprint, d.error_fingerprint), last_error = coalesce(u.last_error, d.last_error),
     last_answer = CASE WHEN u.last_error IS NULL THEN d.last_answer ELSE u.last_answer END,
     request_hash = coalesce(u.request_hash, d.request_hash),
     first_failed_at = coalesce(d.first_failed_at, CASE WHEN u.last_error IS NOT NULL THEN clock_timestamp() END)
 FROM unnest(%(change_id)s::bigint[], %(fence)s::bigint[], %(state)s::text[], %(attempts)s::int[], %(due_in)s::float8[],
             %(error_class)s::text[], %(error_fingerprint)s::text[], %(last_error)s::text[], %(last_answer)s::jsonb[],
-            %(request_hash)s::text[])
-     AS u (change_id, fence, state, attempts, due_in, error_class, error_fingerprint, last_error, last_answer, request_hash)
+            %(request_hash)s::text[], %(doubt)s::bool[])
+     AS u (change_id, fence, state, attempts, due_in, error_class, error_fingerprint, last_error, last_answer, request_hash,
+           doubt)
 WHERE d.connector = %(connector)s AND d.change_id = u.change_id AND d.state = 'in_flight' AND d.fence = u.fence;
 
 -- supersede_dead

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cdc.lane.policy import RetryPolicy
 from outbox import db as outbox_db
 from outbox import inspect, operate
 from outbox.lanes import LeaseLost
 from outbox.model import Guarantee
+from outbox.replay import replay_run
 from outbox.selector import Selector
 from tests.fixtures.command_line import Hms
 from tests.harness import platform as p
@@ -134,3 +137,37 @@ def test_a_late_answer_under_the_same_lease_finds_its_fence_gone(db: outbox_db.C
         hand.step(3)
     assert everything(db) == before
     hand.connection.close()
+
+
+@pytest.mark.parametrize("today", [Guarantee.ONCE_OR_ASK, Guarantee.VERIFY, Guarantee.EXACT_WINDOW, Guarantee.CONVERGE])
+def test_what_died_in_doubt_has_no_second_effect_that_nobody_asked_for(
+    db: outbox_db.Connection, dsn: str, today: Guarantee
+) -> None:
+    """It died under a class that replays harmlessly; the connector has another class now."""
+    once = replace(with_guarantee(Guarantee.CONVERGE), retry=RetryPolicy(1, 0.0, 0.0))
+    registered(db, once)
+    change = write(db, "r")
+    platform = Platform(behave=lambda _d: p.LOSE_ANSWER)
+    first = take(dsn, platform, once)
+    assert first is not None
+    first.until(lambda: is_in(db, change, "dead"))
+    first.worker.drain()
+    first.owner.release(first.lane)
+    policy = with_guarantee(today)
+    registered(db, policy)
+    platform.behave = lambda _d: p.APPLY
+    done = replay_run(db, Selector(connector=CONNECTOR), actor="ops", reason="again")
+    second = take(dsn, platform, policy)
+    assert second is not None
+    second.step(6)
+    if today is Guarantee.CONVERGE:
+        assert (done.entered, done.doubtful, platform.requests) == (1, 0, 2)
+    else:
+        assert (done.entered, done.doubtful, platform.requests) == (0, 1, 1)
+        assert not done.complete
+        assert is_in(db, change, "unknown")
+        operate.resolve(db, CONNECTOR, change, applied=False, actor="ops", reason="it is not there")
+        second.worker._next_look = 0.0
+        second.until(lambda: platform.requests == 2)
+    for hand in (first, second):
+        hand.connection.close()

@@ -277,3 +277,18 @@ def test_a_probe_of_a_platform_that_is_down_uses_up_no_attempt_and_keeps_its_dou
         assert verdict.due_in is not None
         delivery = replace(delivery, attempt=verdict.attempts + 1)
     assert judged(Unknown(error_class, "HTTP 503"), delivery=delivery).state is DeliveryState.DEAD
+
+
+@pytest.mark.parametrize("guarantee", list(Guarantee))
+def test_our_own_mapping_ends_no_doubt(guarantee: Guarantee) -> None:
+    failed = Rejected(ErrorClass.MAPPING, "no such status")
+    doubtful = judged(failed, guarantee, replace(DELIVERY, doubt=True))
+    assert (doubtful.state is DeliveryState.DEAD) == guarantee.replays_harmlessly
+    assert doubtful.due_in is None
+    assert judged(failed, guarantee).state is DeliveryState.DEAD
+
+
+def test_a_delivery_that_dies_in_silence_dies_in_doubt() -> None:
+    spent = judged(SILENCE, Guarantee.CONVERGE, replace(DELIVERY, attempt=RETRY.attempts))
+    assert (spent.state, spent.doubt) == (DeliveryState.DEAD, True)
+    assert not judged(REFUSED).doubt
