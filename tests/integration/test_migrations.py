@@ -19,9 +19,9 @@ from cdc.migrate import MigrationFailed
 from tests.fixtures.postgres import MakeDb
 from tests.fixtures.server import start_embedded
 
-ALL = ["0001", "0002", "0003"]
 ROLES = {"outbox_owner", "outbox_capture", "outbox_daemon", "outbox_operator", "outbox_auditor"}
 PROJECT = Path(migrate.__file__).parent.parent
+ALL = sorted(path.name[:4] for path in (PROJECT / "migrations" / "versions").glob("0*.py"))
 
 
 @pytest.fixture(scope="module", params=find_programs(), ids=lambda programs: f"postgresql-{programs.version}")
