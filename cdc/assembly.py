@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from cdc.config import Built, Config
 from cdc.lane.house import House
@@ -25,6 +26,7 @@ class Kit:
     routes: Routes
     built: Built
     registration: Registration
+    witness: Path | None = None
 
     def worker(self, connection: Connection, lane: LaneId, house: House) -> LaneWorker:
         """A worker for ``lane`` with a transport of its own."""
@@ -63,7 +65,9 @@ def _kit(config: Config, name: str) -> Kit:
         lanes=settings.lanes,
         from_now=settings.start == "now",
     )
-    return Kit(_policy(config, built, registration), compile_routes(definition), built, registration)
+    return Kit(
+        _policy(config, built, registration), compile_routes(definition), built, registration, config.daemon.witness
+    )
 
 
 def _policy(config: Config, built: Built, registration: Registration) -> LanePolicy:

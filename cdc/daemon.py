@@ -18,18 +18,22 @@ from cdc.housekeeping import Housekeeping
 from cdc.keeper import DRAIN_MARGIN_SECONDS, Berth, Keeper
 from cdc.lane.house import no_point
 from cdc.lane.tide import Tide
+from cdc.sentinel import Sentinel
 from cdc.watch.collector import DatabaseCollector
 from cdc.watch.logs import fields
 from cdc.watch.metrics import Metrics
-from cdc.watch.observe import Event, Observer
+from cdc.watch.observe import Event, LineageLost, Observer
 from cdc.watch.pulse import Pulse
 from cdc.watch.web import Web
 from outbox import db, doctor, lanes, vitals
+from outbox.lineage import LineageBroken, Lost
 from outbox.model import HmsSyncError
 from outbox.statements import statement
 
 _LOG = logging.getLogger(__name__)
 ACTOR = "hms-sync daemon"
+TOLD = 20
+"""Lost deliveries that the log names one by one; `hms-sync rebase --dry-run` lists all."""
 
 
 class Daemon:
@@ -42,26 +46,33 @@ class Daemon:
         *,
         observers: Sequence[Observer] = (),
         point: Callable[[str], None] = no_point,
+        alarm: Callable[[], None] = lambda: None,
     ) -> None:
         self.config = config
         self.identity = uuid4()
         self.pulse = Pulse()
         self.metrics = Metrics(version("hms-sync"))
+        self.failure: LineageBroken | None = None
         self._dsn = dsn
         self._observers: tuple[Observer, ...] = (self.metrics, *observers)
+        self._alarm = alarm
+        self._once = threading.Lock()
         self._tide = Tide(self._read_tide)
+        self._sentinel = Sentinel(config.daemon.witness, str(self.identity))
         berth = Berth(
             dsn,
             self.identity,
             config.daemon.lease.total_seconds(),
             self._tide,
+            self._sentinel,
             self._observe,
             point,
             self.pulse.beat,
             self.pulse.ended,
+            self._broken,
         )
         self._keeper = Keeper(berth, {})
-        self._housekeeping = Housekeeping(dsn, config.daemon.retention)
+        self._housekeeping = Housekeeping(dsn, config.daemon.retention, self._sentinel.prove)
         self._vitals = DatabaseCollector(lambda: vitals.connect(dsn))
         self._tide_connection: db.Connection | None = None
         self._threads: list[threading.Thread] = []
@@ -102,6 +113,7 @@ class Daemon:
             self._tide_connection.close()
         if self.web is not None:
             self.web.stop()
+        self._sentinel.witness.close()
         _LOG.info("stopped", extra=fields(worker=str(self.identity)))
 
     # ------------------------------------------------------------ before the start
@@ -110,6 +122,7 @@ class Daemon:
         if missing := migrate.pending(self._dsn):
             raise HmsSyncError(f"the outbox lacks {len(missing)} migration(s): run `hms-sync migrate`")
         with db.connect(self._dsn, name="hms-sync doctor") as connection:
+            self._sentinel.open(connection, actor=ACTOR)
             findings = doctor.diagnose(connection)
         broken = [finding for finding in findings if finding.level == "broken"]
         if broken:
@@ -120,6 +133,7 @@ class Daemon:
     def _register(self, kits: dict[str, Kit]) -> None:
         """All or none: a config that the outbox refuses in part must leave no trace."""
         with db.connect(self._dsn, name="hms-sync register") as connection, connection.transaction():
+            self._sentinel.look(connection)
             for registration in registrations(kits):
                 lanes.register(connection, registration, actor=ACTOR)
 
@@ -143,6 +157,20 @@ class Daemon:
         for observer in self._observers:
             observer(event)
 
+    def _broken(self, error: LineageBroken) -> None:
+        """This is not our database, or not any more: no lane goes on, and the process ends."""
+        with self._once:
+            if self.failure is not None:
+                return
+            self.failure = error
+        self.pulse.broken([str(error)])
+        self._observe(LineageLost(len(error.lost)))
+        _LOG.error("the database is not the one that was accepted", extra=fields(reason=str(error)))
+        for lost in error.lost[:TOLD]:
+            _LOG.error("delivered, and unknown to this database", extra=fields(**told(lost)))
+        self._keeper.stop()
+        self._alarm()
+
     def _read_tide(self) -> int:
         """The last id drawn; while the database is away, the last one known."""
         try:
@@ -153,3 +181,17 @@ class Daemon:
             self._tide_connection = None
             return self._tide.last_id
         return int(row["last_id"]) if row else self._tide.last_id
+
+
+def told(lost: Lost) -> dict[str, object]:
+    """A lost delivery for a log line or a list."""
+    sent = lost.sent
+    return {
+        "connector": sent.connector,
+        "record": f"{sent.record_type}:{sent.record_key}",
+        "change": sent.change_id,
+        "event": str(sent.event_id),
+        "sent_at": sent.at.isoformat(),
+        "applied": sent.applied,
+        "in_log": lost.in_log,
+    }

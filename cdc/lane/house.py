@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cdc.lane.tide import Tide
 from cdc.watch.observe import Observer, silent
+from cdc.witness import NoWitness
 
 
 def no_point(_name: str) -> None:
@@ -21,3 +22,4 @@ class House:
     leased_at: float
     observe: Observer = silent
     point: Callable[[str], None] = no_point
+    witness: NoWitness = field(default_factory=NoWitness)

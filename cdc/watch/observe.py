@@ -95,6 +95,13 @@ class Polled:
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class LineageLost:
+    """The database is not the one that was accepted, or forgot what it knew; ``lost`` deliveries are unknown to it."""
+
+    lost: int
+
+
 Event: TypeAlias = (
     PageClaimed
     | AttemptEnded
@@ -105,6 +112,7 @@ Event: TypeAlias = (
     | LaneGivenUp
     | ConnectorPaused
     | Polled
+    | LineageLost
 )
 Observer: TypeAlias = Callable[[Event], None]
 
