@@ -12,6 +12,8 @@ from uuid import UUID
 
 from outbox.model import Change, Delivery, RemoteObject
 
+_ERA_BITS = 32
+_NOBODYS_XID = -1
 _END = re.compile(rb"^END:VEVENT[ \t]*(?=\r?$)", re.IGNORECASE | re.MULTILINE)
 _FOLD = re.compile(rb"\r?\n[ \t]")
 _KEY = re.compile(rb"^X-HMS-SYNC-KEY[^:\r\n]*:([0-9a-fA-F-]{36})\s*$", re.IGNORECASE | re.MULTILINE)
@@ -47,8 +49,15 @@ class Stamp:
             return None
 
     def is_newer_than(self, change: Change) -> bool:
-        """True when the resource was written by a later change of the record than this one."""
-        written = RemoteObject(change_id=self.change_id, xid=self.xid, command_id=self.command_id)
+        """True when the resource was written by a later change of the record than this one.
+
+        After a failover transaction ids are drawn again; change ids have begun a new era then (``hms-sync rebase``),
+        so an equal transaction id of another era is another transaction.
+        """
+        same_era = self.change_id >> _ERA_BITS == change.id >> _ERA_BITS
+        written = RemoteObject(
+            change_id=self.change_id, xid=self.xid if same_era else _NOBODYS_XID, command_id=self.command_id
+        )
         return written.is_newer_than(change)
 
     def put_into(self, body: bytes) -> bytes | None:

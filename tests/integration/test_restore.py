@@ -1,4 +1,4 @@
-"""A database that was put back: a snapshot of the machine keeps its identity, a dump loses the meaning of transaction ids."""
+"""A database that was put back: a machine keeps its identity, a dump keeps its numbers and not their meaning."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cdc import migrate
-from outbox import db, lineage, rebase
-from outbox.db import Connection
+from outbox import lineage, rebase
+from outbox.db import Connection, connect
 from outbox.lineage import LineageBroken, Sent
 from outbox.model import Guarantee
 from outbox.operate import Person
 from tests.chaos.calendars import radicale_receiver
+from tests.fixtures.postgres import MakeDb
 from tests.harness.clusters import Host, host
 from tests.harness.lanes import CONNECTOR, POLICY, registered, take, unbalanced, with_guarantee, write
 from tests.harness.platform import Crash, Platform
@@ -88,7 +90,7 @@ def source(servers: tuple[Host, Host]) -> Iterator[Connection]:
         connection.execute("CREATE DATABASE ledger")
     dsn = make_conninfo(old.dsn, dbname="ledger")
     migrate.upgrade(dsn)
-    with db.connect(dsn, name="test") as opened:
+    with connect(dsn, name="test") as opened:
         yield opened
 
 
@@ -136,7 +138,7 @@ def test_a_restored_dump_loses_no_change_and_repeats_none(servers: tuple[Host, H
     accepted(source)
     platform = Platform()
     settled = [write(source, f"settled{n}", n) for n in range(8)]
-    with db.connect(dsn, name="late") as late, late.transaction():
+    with connect(dsn, name="late") as late, late.transaction():
         straggler = write(late, "late", 1)
         drained(dsn, platform)
         assert sorted(platform.applied) == settled
@@ -150,7 +152,7 @@ def test_a_restored_dump_loses_no_change_and_repeats_none(servers: tuple[Host, H
     hand.connection.close()
     backlog = [write(source, "backlog", n) for n in range(12)]
     target = restored(servers)
-    with db.connect(target, name="test") as here:
+    with connect(target, name="test") as here:
         early = [write(here, "early", n) for n in range(2)]
         with pytest.raises(LineageBroken, match="another server"):
             lineage.check(here)
@@ -189,7 +191,7 @@ def test_inside_one_transaction_command_order_survives_a_restore(
         source.execute("ALTER TABLE outbox.change ENABLE TRIGGER append_only_rows")
     later = write(source, "r", 3)
     target = restored(servers)
-    with db.connect(target, name="test") as here:
+    with connect(target, name="test") as here:
         rebase.rebase(here, [], WHO)
     platform = Platform()
     drained(target, platform)
@@ -213,7 +215,7 @@ def test_what_the_witness_saw_sent_is_never_sent_twice_where_only_a_person_may_d
     accepted(source)
     before, sent = write(source, "a", 1), write(source, "b", 1)
     target = restored(servers)
-    with db.connect(target, name="test") as here:
+    with connect(target, name="test") as here:
         done = rebase.rebase(here, [sent_of(here, sent)], WHO)
         assert (len(done.lost), done.in_doubt) == (1, 1)
         platform = Platform()
@@ -224,33 +226,25 @@ def test_what_the_witness_saw_sent_is_never_sent_twice_where_only_a_person_may_d
         assert unbalanced(here) == []
 
 
-def test_the_copy_of_a_database_does_not_deliver_by_accident(dsn: str, db: Connection) -> None:
+def test_the_copy_of_a_database_does_not_deliver_by_accident(make_db: MakeDb, db: Connection) -> None:
     registered(db)
     accepted(db)
-    other = make_conninfo(dsn, dbname="copy_of_it")
-    name = db.info.dbname
-    with psycopg.connect(make_conninfo(dsn, dbname="postgres"), autocommit=True) as admin:
-        db.close()
-        admin.execute(f'CREATE DATABASE copy_of_it TEMPLATE "{name}"')
-        try:
-            with psycopg.connect(other):
-                pass
-            from outbox import db as connections
-
-            with (
-                connections.connect(other, name="test") as copied,
-                pytest.raises(LineageBroken, match="another database"),
-            ):
-                lineage.check(copied)
-        finally:
-            admin.execute("DROP DATABASE copy_of_it WITH (FORCE)")
+    copy = make_db(empty=True)
+    names = [conninfo_to_dict(one)["dbname"] for one in (copy, db.info.dsn)]
+    db.close()
+    with psycopg.connect(make_conninfo(copy, dbname="postgres"), autocommit=True) as admin:
+        admin.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(str(names[0]))))
+        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*(sql.Identifier(str(name)) for name in names)))
+    with connect(copy, name="test") as copied, pytest.raises(LineageBroken, match="another database"):
+        lineage.check(copied)
 
 
 def test_transaction_ids_that_ran_backwards_are_noticed(db: Connection) -> None:
     registered(db)
     accepted(db)
     db.execute(
-        "INSERT INTO outbox.page (connector, lane, page_no, epoch, position, seen) VALUES (%s, 0, 99, 0, 0, '9:9999999999:')",
+        "INSERT INTO outbox.page (connector, lane, page_no, epoch, position, seen)"
+        " VALUES (%s, 0, 99, 0, 0, '9:9999999999:')",
         [CONNECTOR],
     )
     with pytest.raises(LineageBroken, match="ran backwards"):
