@@ -106,7 +106,7 @@ def test_without_a_witness_nothing_is_remembered() -> None:
 
 
 def test_it_costs_microseconds_per_delivery(tmp_path: Path) -> None:
-    """Measured at 2.4 microseconds in batches of 16, 12 one by one; the bound is far above, for machines that are busy."""
+    """Measured at 2.4 microseconds in batches of 16, 12 one by one; the bound is far above, for a busy machine."""
     ours = Witness(tmp_path, LEDGER, "a")
     batch = [delivery(n) for n in range(16)]
     began = time.process_time()
