@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from cdc.config import Built, Config
 from cdc.lane.house import House
@@ -23,6 +24,7 @@ class Kit:
     routes: Routes
     built: Built
     registration: Registration
+    witness: Path | None = None
 
     @property
     def declared(self) -> Guarantee:
@@ -64,7 +66,9 @@ def _kit(config: Config, name: str) -> Kit:
         from_now=settings.start == "now",
         subject=config.subject(name),
     )
-    return Kit(_policy(config, built, registration), compile_routes(definition), built, registration)
+    return Kit(
+        _policy(config, built, registration), compile_routes(definition), built, registration, config.daemon.witness
+    )
 
 
 def _policy(config: Config, built: Built, registration: Registration) -> LanePolicy:

@@ -19,20 +19,24 @@ from cdc.keeper import DRAIN_MARGIN_SECONDS, Berth, Keeper
 from cdc.lane.house import no_point
 from cdc.lane.tide import Tide
 from cdc.receivers.aging import Aging
-from cdc.receivers.roster import Roster
+from cdc.receivers.roster import ACTOR, Roster
+from cdc.sentinel import Sentinel
 from cdc.watch.collector import DatabaseCollector
 from cdc.watch.logs import fields
 from cdc.watch.metrics import Metrics
-from cdc.watch.observe import Event, Observer
+from cdc.watch.observe import Event, LineageLost, Observer
 from cdc.watch.pulse import Pulse
 from cdc.watch.web import Web
 from outbox import db, doctor, vitals
+from outbox.lineage import LineageBroken, Lost
 from outbox.model import HmsSyncError
 from outbox.statements import statement
 
 _LOG = logging.getLogger(__name__)
 TIDE_RESTS_SECONDS = 1.0
 """After a failure the tide leaves the database in peace for so long."""
+TOLD = 20
+"""Lost deliveries that the log names one by one; `hms-sync rebase --dry-run` lists all."""
 
 
 class Daemon:
@@ -45,28 +49,35 @@ class Daemon:
         *,
         observers: Sequence[Observer] = (),
         point: Callable[[str], None] = no_point,
+        alarm: Callable[[], None] = lambda: None,
     ) -> None:
         self.config = config
         self.identity = uuid4()
         self.pulse = Pulse()
         self.metrics = Metrics(version("hms-sync"))
+        self.failure: LineageBroken | None = None
         self._dsn = dsn
         self._observers: tuple[Observer, ...] = (self.metrics, *observers)
+        self._alarm = alarm
+        self._once = threading.Lock()
         self._tide = Tide(self._read_tide)
+        self._sentinel = Sentinel(config.daemon.witness, str(self.identity))
         berth = Berth(
             dsn,
             self.identity,
             config.daemon.lease.total_seconds(),
             self._tide,
+            self._sentinel,
             self._observe,
             point,
             self.pulse.beat,
             self.pulse.ended,
+            broken=self._broken,
         )
         self._keeper = Keeper(berth, {})
-        self._roster = Roster(dsn, self._keeper.replace, self._observe)
+        self._roster = Roster(dsn, self._sentinel.look, self._keeper.replace, self._observe)
         self._aging = Aging(dsn, self._roster, lambda: self.pulse.ended("verdicts"))
-        self._housekeeping = Housekeeping(dsn, config.daemon.retention)
+        self._housekeeping = Housekeeping(dsn, config.daemon.retention, self._sentinel.prove)
         self._vitals = DatabaseCollector(lambda: vitals.connect(dsn))
         self._tide_connection: db.Connection | None = None
         self._tide_rests_until = 0.0
@@ -107,6 +118,7 @@ class Daemon:
             self._tide_connection.close()
         if self.web is not None:
             self.web.stop()
+        self._sentinel.witness.close()
         _LOG.info("stopped", extra=fields(worker=str(self.identity)))
 
     # ------------------------------------------------------------ before the start
@@ -115,6 +127,7 @@ class Daemon:
         if missing := migrate.pending(self._dsn):
             raise HmsSyncError(f"the outbox lacks {len(missing)} migration(s): run `hms-sync migrate`")
         with db.connect(self._dsn, name="hms-sync doctor") as connection:
+            self._sentinel.open(connection, actor=ACTOR)
             findings = doctor.diagnose(connection)
         broken = [finding for finding in findings if finding.level == "broken"]
         if broken:
@@ -142,6 +155,20 @@ class Daemon:
         for observer in self._observers:
             observer(event)
 
+    def _broken(self, error: LineageBroken) -> None:
+        """This is not our database, or not any more: no lane goes on, and the process ends."""
+        with self._once:
+            if self.failure is not None:
+                return
+            self.failure = error
+        self.pulse.broken([str(error)])
+        self._observe(LineageLost(len(error.lost)))
+        _LOG.error("the database is not the one that was accepted", extra=fields(reason=str(error)))
+        for lost in error.lost[:TOLD]:
+            _LOG.error("delivered, and unknown to this database", extra=fields(**told(lost)))
+        self._keeper.stop()
+        self._alarm()
+
     def _read_tide(self) -> int:
         """The last id drawn; while the database is away, the last one known."""
         if time.monotonic() < self._tide_rests_until:
@@ -161,3 +188,17 @@ class Daemon:
             _LOG.warning("new changes are not seen while the database does not answer", extra=fields(reason=reason))
             self._tide_connection.close()
             self._tide_connection = None
+
+
+def told(lost: Lost) -> dict[str, object]:
+    """A lost delivery for a log line or a list."""
+    sent = lost.sent
+    return {
+        "connector": sent.connector,
+        "record": f"{sent.record_type}:{sent.record_key}",
+        "change": sent.change_id,
+        "event": str(sent.event_id),
+        "sent_at": sent.at.isoformat(),
+        "applied": sent.applied,
+        "in_log": lost.in_log,
+    }

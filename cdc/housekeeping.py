@@ -11,6 +11,7 @@ import psycopg
 
 from cdc.watch.logs import fields
 from outbox import db, partitions, retention
+from outbox.model import HmsSyncError
 
 _LOG = logging.getLogger(__name__)
 ROUND_SECONDS = 60.0
@@ -20,8 +21,9 @@ STEP_SECONDS = 1.0
 class Housekeeping:
     """One round a minute; any number of daemons may do it at once."""
 
-    def __init__(self, dsn: str, keep: timedelta) -> None:
+    def __init__(self, dsn: str, keep: timedelta, prove: Callable[[db.Connection], None] = lambda _: None) -> None:
         self._dsn = dsn
+        self._prove = prove
         self._keep = keep
         self._stop = threading.Event()
         self._told: set[str] = set()
@@ -42,6 +44,7 @@ class Housekeeping:
     def _round(self) -> None:
         try:
             with db.connect(self._dsn, name="hms-sync housekeeping") as connection:
+                self._prove(connection)
                 for tended in (
                     partitions.ensure_partitions(connection),
                     retention.drop_expired(connection, self._keep),
@@ -49,7 +52,7 @@ class Housekeeping:
                     self._tell(tended)
                 retention.prune_pages(connection)
                 retention.forget_workers(connection)
-        except (db.DatabaseUnavailable, psycopg.Error) as error:
+        except (HmsSyncError, psycopg.Error) as error:
             _LOG.warning("housekeeping put off", extra=fields(reason=str(error).strip()))
 
     def _tell(self, tended: partitions.Tended) -> None:

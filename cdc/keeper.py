@@ -16,12 +16,15 @@ from cdc.lane.house import House, no_point
 from cdc.lane.permit import Permit
 from cdc.lane.tide import Tide
 from cdc.lane.worker import LaneWorker
+from cdc.sentinel import Sentinel
 from cdc.watch.logs import fields
 from cdc.watch.observe import LaneGivenUp, LaneTaken, LeaseLost, Observer, silent
 from connectors.clock import boottime
 from outbox import db
 from outbox.lanes import LaneId, Worker, note_fenced
 from outbox.lanes import LeaseLost as LeaseLostError
+from outbox.lineage import LineageBroken
+from outbox.model import HmsSyncError
 
 _LOG = logging.getLogger(__name__)
 REST_AFTER_FAILURE_SECONDS = 2.0
@@ -36,11 +39,13 @@ class Berth:
     identity: UUID
     lease_seconds: float
     tide: Tide
+    sentinel: Sentinel = field(default_factory=lambda: Sentinel(None, ""))
     observe: Observer = silent
     point: Callable[[str], None] = no_point
     beat: Callable[[str], None] = lambda _name: None
     ended: Callable[[str], None] = lambda _name: None
     permit: Permit = field(default_factory=Permit)
+    broken: Callable[[LineageBroken], None] = lambda _error: None
 
     def connection_name(self, part: str) -> str:
         return f"hms-sync {str(self.identity)[:8]} {part}"
@@ -71,9 +76,12 @@ class LaneThread(threading.Thread):
         except LeaseLostError:
             self.failed = True
             self._tell_when_fenced(refused=True)
-        except (db.DatabaseUnavailable, psycopg.Error) as error:
+        except LineageBroken as error:
             self.failed = True
-            _LOG.warning("the database failed a lane", extra=self._fields(reason=str(error).strip()))
+            self._berth.broken(error)
+        except (HmsSyncError, psycopg.Error) as error:
+            self.failed = True
+            _LOG.warning("a lane failed; it will be taken up again", extra=self._fields(reason=str(error).strip()))
             self._tell_when_fenced(refused=False)
         except Exception:  # noqa: BLE001  one lane's defect must not end the others
             self.failed = True
@@ -85,7 +93,8 @@ class LaneThread(threading.Thread):
     def _serve(self) -> None:
         berth = self._berth
         with db.connect(berth.dsn, name=berth.connection_name(f"{self.lane.connector}/{self.lane.lane}")) as connection:
-            house = House(berth.tide, self._leased_at, self._observe, berth.point, berth.permit)
+            berth.sentinel.prove(connection)
+            house = House(berth.tide, self._leased_at, self._observe, berth.point, berth.permit, berth.sentinel.witness)
             self._worker = self._kit.worker(connection, self.lane, house)
             if self._stop_wanted.is_set():
                 self._worker.stop()
@@ -145,7 +154,12 @@ class Keeper:
         while not self._stop.is_set():
             try:
                 with db.connect(self.berth.dsn, name=self.berth.connection_name("keeper")) as connection:
+                    self.berth.sentinel.prove(connection)
                     self._keep(connection, connected)
+            except LineageBroken as error:
+                self.berth.broken(error)
+                self.drain(self._longest_deadline + DRAIN_MARGIN_SECONDS)
+                return
             except (db.DatabaseUnavailable, psycopg.Error) as error:
                 lost(str(error).strip())
                 _LOG.warning("the database does not answer", extra=fields(reason=str(error).strip()))
@@ -164,6 +178,7 @@ class Keeper:
 
     def _keep(self, connection: db.Connection, connected: Callable[[], None]) -> None:
         while not self._stop.is_set():
+            self.berth.sentinel.look(connection)
             self.round(connection)
             connected()
             self._stop.wait(self.round_seconds)

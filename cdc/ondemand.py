@@ -15,6 +15,7 @@ from cdc.lane.house import House
 from cdc.lane.tide import Tide
 from cdc.lane.worker import LaneWorker
 from cdc.receivers.admission import admitted, standing_of
+from cdc.sentinel import Sentinel
 from connectors.clock import boottime
 from outbox import db, lanes, ondemand
 from outbox.lanes import LaneId, LeaseLost, Worker
@@ -45,20 +46,32 @@ class Request:
 
 def deliver_now(dsn: str, kit: Kit, request: Request, *, timeout_seconds: float) -> Result:
     """Captures the record, waits for its delivery, helps where nobody serves its lane. Raises HmsSyncError."""
+    sentinel = Sentinel(kit.witness, "ondemand", "%Y%m%d")
     with db.connect(dsn, name=f"hms-sync sync {request.connector}") as connection:
+        sentinel.open(connection, actor=request.actor, thorough=False)
         kit = admitted(kit, standing_of(connection, kit))
         lanes.register(connection, kit.registration, actor=request.actor)
         ondemand.check_deliverable(connection, request.connector, request.record_type)
         key = ondemand.key_parts(connection, request.record_type, request.record_id)
         change_id = ondemand.request_read(connection, request.connector, request.record_type, key, actor=request.actor)
         try:
-            return _await(dsn, connection, kit, change_id, time.monotonic() + timeout_seconds)
+            return _await(Aid(dsn, kit, sentinel), connection, change_id, time.monotonic() + timeout_seconds)
         except (psycopg.Error, db.DatabaseUnavailable) as error:
             said = db.explained(error) if isinstance(error, psycopg.Error) else str(error)
             return Result(delivered=False, reason=said, open=True)
 
 
-def _await(dsn: str, connection: db.Connection, kit: Kit, change_id: int, until: float) -> Result:
+@dataclass(frozen=True, slots=True)
+class Aid:
+    """What it takes to drive a lane that no daemon serves."""
+
+    dsn: str
+    kit: Kit
+    sentinel: Sentinel
+
+
+def _await(aid: Aid, connection: db.Connection, change_id: int, until: float) -> Result:
+    kit = aid.kit
     connector = kit.policy.connector
     lane_no = ondemand.lane_of(connection, connector, change_id)
     worker = Worker(connection, uuid4(), connectors=[connector], lease_seconds=kit.policy.lease_seconds)
@@ -71,7 +84,7 @@ def _await(dsn: str, connection: db.Connection, kit: Kit, change_id: int, until:
             time.sleep(POLL_SECONDS)
             continue
         try:
-            with _driver(dsn, kit, worker, lane, leased_at, change_id) as driver:
+            with _driver(aid, worker, lane, leased_at, change_id) as driver:
                 _drive(driver, connection, connector, change_id, until)
         except LeaseLost:
             lanes.note_fenced(connection, lane, refused=True)
@@ -86,15 +99,17 @@ def _drive(driver: LaneWorker, connection: db.Connection, connector: str, change
 
 
 @contextmanager
-def _driver(dsn: str, kit: Kit, worker: Worker, lane: LaneId, leased_at: float, change_id: int) -> Iterator[LaneWorker]:
+def _driver(aid: Aid, worker: Worker, lane: LaneId, leased_at: float, change_id: int) -> Iterator[LaneWorker]:
     tide = Tide(lambda: change_id)
     tide.observe(change_id)
-    with db.connect(dsn, name=f"hms-sync sync {lane.connector}/{lane.lane}") as connection:
-        driver = kit.worker(connection, lane, House(tide, leased_at))
+    with db.connect(aid.dsn, name=f"hms-sync sync {lane.connector}/{lane.lane}") as connection:
+        aid.sentinel.prove(connection)
+        driver = aid.kit.worker(connection, lane, House(tide, leased_at, witness=aid.sentinel.witness))
         try:
             yield driver
         finally:
             driver.abandon()
+            aid.sentinel.witness.close()
         # After a failure the lease runs out by itself: a request that was cut may still reach the platform.
         worker.release(lane)
 

@@ -21,6 +21,8 @@ from outbox.model import HmsSyncError
 
 _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.2
+_ALARM = 0
+"""No signal has this number: the daemon itself wants to end."""
 
 
 def run(path: Path, *, observers: Sequence[Observer] = (), point: Callable[[str], None] = no_point) -> None:
@@ -34,12 +36,14 @@ def run(path: Path, *, observers: Sequence[Observer] = (), point: Callable[[str]
     with source(config) as dsn:
         if config.database.dsn is None:
             migrate.upgrade(dsn)
-        daemon = Daemon(config, dsn, observers=observers, point=point)
+        daemon = Daemon(config, dsn, observers=observers, point=point, alarm=lambda: signals.put(_ALARM))
         daemon.start()
         try:
             _obey(signals, daemon, path)
         finally:
             daemon.stop()
+        if daemon.failure is not None:
+            raise daemon.failure
 
 
 def _obey(signals: queue.SimpleQueue[int], daemon: Daemon, path: Path) -> None:

@@ -6,12 +6,14 @@ is ``broken``; a ``warning`` is for a person to weigh.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from outbox import lineage
 from outbox.capture_steps import ROW, TRUNCATE, UPDATE
 from outbox.db import Connection
+from outbox.lineage import Lost, Standing
 from outbox.statements import statement
 
 Level = Literal["ok", "warning", "broken"]
@@ -61,7 +63,21 @@ class Facts:
 
 def diagnose(connection: Connection) -> list[Finding]:
     """Every condition with what was found; nothing wrong with one is a finding ``ok``."""
-    return examine(_facts(connection))
+    return [*examine(_facts(connection)), _lineage(lineage.standing(connection))]
+
+
+def forgotten(lost: Sequence[Lost]) -> Iterator[Finding]:
+    """What a witness knows and the database does not."""
+    if lost:
+        told = f"it does not know {lineage.counted(lost)}: its newest part is gone"
+        yield Finding("witness", "broken", "the database", told, lineage.ORDER)
+
+
+def _lineage(found: Standing) -> Finding:
+    reason = lineage.judge(found)
+    if reason is None:
+        return Finding("lineage", "ok", "the database", "is the one that was accepted last")
+    return Finding("lineage", "broken", "the database", reason, lineage.ORDER)
 
 
 def examine(facts: Facts) -> list[Finding]:

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from outbox.db import Connection
+from outbox.lineage import Standing, standing
 from outbox.selector import Selector
 from outbox.statements import statement
 
@@ -89,6 +90,7 @@ class Status:
     last_id: int
     visible_id: int
     open_transactions: tuple[Row, ...]
+    lineage: Standing
 
     @property
     def moves(self) -> bool:
@@ -114,6 +116,7 @@ def status(connection: Connection, connector: str | None = None) -> Status:
             last_id=end["last_id"],
             visible_id=end["visible_id"],
             open_transactions=tuple(open_transactions(connection)),
+            lineage=standing(connection),
         )
 
 

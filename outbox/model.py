@@ -245,6 +245,10 @@ SETTLING = frozenset(
 )
 
 
+ERA_BITS = 32
+"""The bits of a change id within its era."""
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteObject:
     """What we know of a record at one platform, as of the change applied last."""
@@ -261,9 +265,10 @@ class RemoteObject:
         """True when delivering ``change`` would overwrite something newer.
 
         Ids order the changes of a record, except inside one transaction, where the command id does
-        (a trigger of the application may record an inner update before the outer one).
+        (a trigger of the application may record an inner update before the outer one). After a failover transaction
+        ids are drawn again, and change ids begin a new era (``hms-sync rebase``): an equal one there is another.
         """
-        if change.xid == self.xid:
+        if change.xid == self.xid and change.id >> ERA_BITS == self.change_id >> ERA_BITS:
             return (self.command_id, self.change_id) > (change.command_id, change.id)
         return self.change_id > change.id
 

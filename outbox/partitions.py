@@ -53,9 +53,9 @@ class Tended:
     findings: tuple[str, ...] = ()
 
 
-def ensure_partitions(connection: Connection, ahead: int = 2, size: int = SIZE) -> Tended:
-    """Make the partitions of the present range and the ``ahead`` next ones, of log and audit alike."""
-    newest = ids_drawn(connection)
+def ensure_partitions(connection: Connection, ahead: int = 2, size: int = SIZE, *, newest: int | None = None) -> Tended:
+    """Make the partitions of the present range (that of ``newest``) and the ``ahead`` next ones, of log and audit."""
+    newest = ids_drawn(connection) if newest is None else newest
     wanted = [
         (table, span)
         for table in TABLES

@@ -17,6 +17,7 @@ from outbox.selector import Unclear
 
 if TYPE_CHECKING:
     from cdc.config import Config
+    from outbox.lineage import Lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,17 @@ class Session:
         """A connection to the database."""
         with self.source() as dsn, connect(dsn, name="hms-sync cli") as connection:
             yield connection
+
+
+def lost_deliveries(session: Session, connection: Connection) -> list[Lost]:
+    """Deliveries that the config's witness remembers newest and this database does not know; none without a config."""
+    if session.dsn is not None:
+        return []
+    from cdc.sentinel import witness_of
+    from outbox import lineage
+
+    witness = witness_of(session.config().daemon.witness, lineage.standing(connection), "cli")
+    return lineage.unknown(connection, witness.tail())
 
 
 def session_of(context: typer.Context) -> Session:

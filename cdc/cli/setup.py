@@ -8,7 +8,7 @@ import typer
 
 from cdc.cli.ending import Exit
 from cdc.cli.output import Output
-from cdc.cli.session import Session, session_of
+from cdc.cli.session import Session, lost_deliveries, session_of
 
 if TYPE_CHECKING:
     from cdc.config import Config
@@ -107,11 +107,11 @@ def migrate(
 
 def doctor(context: typer.Context) -> Exit:
     """Check the conditions on which order and completeness rest; each finding has its cure."""
-    from outbox.doctor import diagnose
+    from outbox.doctor import diagnose, forgotten
 
     session = session_of(context)
     with session.database() as connection:
-        findings = list(diagnose(connection))
+        findings = [*diagnose(connection), *forgotten(lost_deliveries(session, connection))]
     broken = any(finding.level == "broken" for finding in findings)
     rows = [(one.level, one.subject, one.sentence, one.cure) for one in findings]
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import typer
 
 from cdc.cli.options import Connector
 from cdc.cli.output import Output, ago
-from cdc.cli.session import session_of
+from cdc.cli.session import lost_deliveries, session_of
 from outbox import inspect
 from outbox.explain import holder
 from outbox.inspect import ConnectorStatus, LaneStatus, Status
+from outbox.lineage import ORDER, Lost, Standing, counted, judge
 from outbox.operate import known_connector
 from outbox.verdicts import server_of
 
@@ -32,12 +34,14 @@ def status(context: typer.Context, connector: Connector = None) -> None:
         if connector is not None:
             known_connector(connection, connector)
         found = inspect.status(connection, connector)
-    session.output.show(as_data(found), lambda: _tell(session.output, found))
+        lost = lost_deliveries(session, connection)
+    session.output.show(as_data(found, lost), lambda: _tell(session.output, found, lost))
 
 
-def as_data(found: Status) -> dict[str, Any]:
+def as_data(found: Status, lost: Sequence[Lost] = ()) -> dict[str, Any]:
     """The status with what follows from it."""
     return {
+        "lineage": {**plain_lineage(found.lineage), "lost": len(lost)},
         "at": found.at,
         "moves": found.moves,
         "connectors": found.connectors,
@@ -50,7 +54,16 @@ def as_data(found: Status) -> dict[str, Any]:
     }
 
 
-def _tell(output: Output, found: Status) -> None:
+def plain_lineage(found: Standing) -> dict[str, Any]:
+    """Which acceptance is in force, and why this is not the accepted database (null: it is)."""
+    return {"accepted": found.no, "accepted_at": found.accepted_at, "broken": judge(found)}
+
+
+def _tell(output: Output, found: Status, lost: Sequence[Lost]) -> None:
+    if reason := judge(found.lineage):
+        output.line(f"Nothing is delivered: {reason}; {ORDER}.")
+    if lost:
+        output.line(f"Nothing is delivered: the database does not know {counted(lost)}; {ORDER}.")
     if not found.connectors:
         output.line("The outbox knows no connector yet: `hms-sync run` registers those of the config.")
     else:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 from cdc.config.units import (
     Absolute,
     Beside,
+    BesideOrOff,
     Count,
     Duration,
     HeaderName,
@@ -203,6 +204,11 @@ class Daemon(Section):
     )
     retention: Annotated[Duration, AfterValidator(between("1h", "36500d"))] = Field(
         default=duration("30d"), description="How long settled changes are kept."
+    )
+    witness: BesideOrOff = Field(
+        default=Path(".hms-sync/witness"),
+        validate_default=True,
+        description="Folder that remembers, outside the database, what was delivered; `off`: none.",
     )
 
 

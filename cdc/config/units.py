@@ -154,6 +154,16 @@ def beside(value: Path, info: ValidationInfo) -> Path:
     return Path(folder) / value
 
 
+def not_off(value: object) -> object:
+    """``off`` means none."""
+    return None if value == "off" else value
+
+
+def beside_unless_off(value: Path | None, info: ValidationInfo) -> Path | None:
+    """A path relative to the folder of the config, if there is one at all."""
+    return None if value is None else beside(value, info)
+
+
 def network(value: str) -> str:
     """A network in CIDR form."""
     try:
@@ -234,4 +244,10 @@ UserName: TypeAlias = Annotated[SecretStr, AfterValidator(user_name)]
 HeaderValue: TypeAlias = Annotated[SecretStr, AfterValidator(header_value)]
 Absolute: TypeAlias = Annotated[Path, AfterValidator(absolute)]
 Beside: TypeAlias = Annotated[Path, AfterValidator(beside)]
+BesideOrOff: TypeAlias = Annotated[
+    Path | None,
+    BeforeValidator(not_off),
+    AfterValidator(beside_unless_off),
+    WithJsonSchema({"type": "string", "format": "path"}),
+]
 Plain: TypeAlias = dict[str, Any]

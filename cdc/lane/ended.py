@@ -20,6 +20,24 @@ class Ended:
     request_hash: str | None = None
 
     @property
+    def is_applied(self) -> bool:
+        """True when the platform said so."""
+        return self.settled is not None and self.settled.outcome is AuditOutcome.APPLIED
+
+    @property
+    def external_id(self) -> str | None:
+        """The name that the platform gave to what it holds."""
+        return self.settled.remote.external_id if self.settled is not None and self.settled.remote is not None else None
+
+    @property
+    def had_no_effect(self) -> bool:
+        """True when certainly nothing of the delivery was ever applied. (A dead one in trouble died of silence.)"""
+        verdict = self.verdict
+        if verdict is None or self.row.delivery.doubt:
+            return False
+        return verdict.state is DeliveryState.WAITING or (verdict.state is DeliveryState.DEAD and not verdict.trouble)
+
+    @property
     def unsettled(self) -> Unsettled:
         """The row's next place in ``outbox.delivery``."""
         verdict = self.verdict

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from cdc.lane.permit import Permit
 from cdc.lane.tide import Tide
 from cdc.watch.observe import Observer, silent
+from cdc.witness import NoWitness
 
 
 def no_point(_name: str) -> None:
@@ -23,3 +24,4 @@ class House:
     observe: Observer = silent
     point: Callable[[str], None] = no_point
     permit: Permit = field(default_factory=Permit)
+    witness: NoWitness = field(default_factory=NoWitness)

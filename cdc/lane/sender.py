@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -25,6 +25,7 @@ from outbox.model import (
     Applied,
     AuditOutcome,
     ErrorClass,
+    Guarantee,
     Message,
     NotApplied,
     Outcome,
@@ -38,6 +39,7 @@ from transformers import TransformError
 _FORGOTTEN = Unknown(
     ErrorClass.NO_ANSWER, "it was perhaps applied, and the platform may have forgotten its key since: a person decides"
 )
+_NEVER_TWICE = Unknown(ErrorClass.NO_ANSWER, "it was perhaps applied, and is never sent twice: a person decides")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Sender:
         self._routes_of = routes_of
         self._observe = house.observe
         self._point = house.point
+        self._witness = house.witness
         self._breaker = Breaker(policy.retry)
         self._flights: dict[Record, Flight] = {}
         self._remotes: dict[Record, RemoteObject] = {}
@@ -102,8 +105,10 @@ class Sender:
                 flights.append(prepared)
         return flights, ended
 
-    def start(self, flights: Iterable[Flight], prove_lease: Callable[[], None]) -> None:
+    def start(self, flights: Sequence[Flight], prove_lease: Callable[[], None]) -> None:
         """Sends; whatever had to be durable before is durable now. Each send asks anew whether it may still start."""
+        if flights:
+            self._witness.sent(self._policy.connector, [flight.row.delivery for flight in flights])
         for flight in flights:
             prove_lease()
             self._flights[flight.row.delivery.record] = flight
@@ -145,6 +150,8 @@ class Sender:
             return settled_here(row, AuditOutcome.SUPERSEDED)
         if row.delivery.doubt and window_is_over(row.delivery, self._policy, datetime.now(UTC)):
             return self._judged(row, _FORGOTTEN, None)
+        if row.delivery.doubt and self._policy.guarantee is Guarantee.ONCE_OR_ASK:
+            return self._judged(row, _NEVER_TWICE, None)
         try:
             change = with_current_values(change, self._ledger.current_values)
             message = self._routes_of(row.delivery.mapping_version).plan(change, row.remote)

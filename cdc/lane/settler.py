@@ -30,6 +30,7 @@ class Settler:
         self._policy = policy
         self._observe = house.observe
         self._point = house.point
+        self._witness = house.witness
         self._batch: list[Ended] = []
         self._since = 0.0
         self.stirred = False
@@ -138,6 +139,11 @@ class Settler:
 
     def _after_commit(self, batch: Sequence[Ended], placed: int, turn: Turn | None) -> None:
         self._sender.remember(batch)
+        self._witness.ended(
+            self._policy.connector,
+            [(entry.row.delivery, entry.external_id) for entry in batch if entry.is_applied],
+            [entry.row.delivery for entry in batch if entry.had_no_effect],
+        )
         for entry in batch:
             self._sender.backlog.finish(entry.row.delivery.record)
         self._pager.placed(placed)

@@ -18,10 +18,20 @@ ACTOR = "hms-sync daemon"
 
 
 class Roster:
-    """The kits that are wanted, and those of them that may be served; ``serve`` is told when verdicts change that."""
+    """The kits that are wanted, and those of them that may be served.
 
-    def __init__(self, dsn: str, serve: Callable[[Mapping[str, Kit]], None], observe: Observer) -> None:
+    ``look`` raises where a connection leads to another database; ``serve`` is told when verdicts change the roster.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        look: Callable[[db.Connection], None],
+        serve: Callable[[Mapping[str, Kit]], None],
+        observe: Observer,
+    ) -> None:
         self._dsn = dsn
+        self._look = look
         self._serve = serve
         self._observe = observe
         self._lock = threading.Lock()
@@ -36,6 +46,7 @@ class Roster:
         """
         with self._lock, db.connect(self._dsn, name="hms-sync register") as connection:
             with connection.transaction():
+                self._look(connection)
                 admission = admit(connection, kits.values())
                 refused = [one for name, one in admission.refused.items() if not verdicts.is_paused(connection, name)]
                 if refused:
@@ -50,6 +61,7 @@ class Roster:
         A connector that may not be served any longer is paused, also when somebody has just resumed it.
         """
         with self._lock:
+            self._look(connection)
             admission = admit(connection, self._wanted.values())
             for name, refusal in admission.refused.items():
                 self._pause(connection, name, str(refusal))

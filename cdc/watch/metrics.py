@@ -46,6 +46,7 @@ class Metrics:
             observe.ConnectorPaused: self._on_paused,
             observe.Quarantined: self._on_quarantined,
             observe.Polled: self._on_polled,
+            observe.LineageLost: self._on_lineage_lost,
         }
 
     def __call__(self, event: Event) -> None:
@@ -92,6 +93,14 @@ class Metrics:
     def _ownership(self) -> None:
         self._lease_losses = self._counter("lease_losses", "Lanes lost to another worker while work was open.")
         self._owned = Gauge("hms_sync_lanes_owned", "Lanes this daemon owns.", ["connector"], registry=self.registry)
+        self._lineage_broken = Gauge(
+            "hms_sync_lineage_broken",
+            "1 when the database is not the one that was accepted last, or forgot deliveries; the daemon ends then.",
+            registry=self.registry,
+        )
+        self._lost_deliveries = Gauge(
+            "hms_sync_lost_deliveries", "Deliveries that such a database does not know.", registry=self.registry
+        )
         self._pauses = self._counter("connector_pauses", "Pauses made by the daemon itself.", "error_class")
         self._quarantined = self._counter(
             "quarantined", "Deliveries put aside because process after process died of them."
@@ -150,6 +159,10 @@ class Metrics:
         self._polls.labels(event.connector).inc()
         if event.rows:
             self._poll_rows.labels(event.connector).observe(event.rows)
+
+    def _on_lineage_lost(self, event: observe.LineageLost) -> None:
+        self._lineage_broken.set(1)
+        self._lost_deliveries.set(event.lost)
 
     def _disown(self, connector: str, lane: int) -> None:
         with self._lock:

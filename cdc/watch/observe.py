@@ -103,6 +103,13 @@ class Polled:
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class LineageLost:
+    """The database is not the one that was accepted, or forgot what it knew; ``lost`` deliveries are unknown to it."""
+
+    lost: int
+
+
 Event: TypeAlias = (
     PageClaimed
     | AttemptEnded
@@ -114,6 +121,7 @@ Event: TypeAlias = (
     | ConnectorPaused
     | Quarantined
     | Polled
+    | LineageLost
 )
 Observer: TypeAlias = Callable[[Event], None]
 

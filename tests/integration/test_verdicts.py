@@ -481,7 +481,9 @@ class Shift:
 
     def __init__(self, office: Office) -> None:
         self.served: list[set[str]] = []
-        self.roster = Roster(office.dsn, lambda kits: self.served.append(set(kits)), lambda _event: None)
+        self.roster = Roster(
+            office.dsn, lambda _connection: None, lambda kits: self.served.append(set(kits)), lambda _event: None
+        )
         self.pulse = Pulse()
         self.aging = Aging(office.dsn, self.roster, lambda: self.pulse.ended("verdicts"))
         self.roster.enter(assemble(office.config))
