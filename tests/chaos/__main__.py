@@ -17,7 +17,8 @@ from tests.chaos.report import document, table
 from tests.chaos.storm import run
 from tests.fixtures.server import reachable_folder
 
-MINUTES, NIGHT = 120, 10_000
+MINUTES = Figures(kills=1_500, per_point=50, stops=100, restarts=10)
+LONG = Figures(kills=10_000, per_point=100, effects=20_500, stops=1_000, restarts=100)
 
 
 def order_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -11,13 +11,27 @@ from tests.chaos.oracle import Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What a run has to reach: kills at work, those at each point, effects per connector, stops, restarts."""
+
+    kills: int
+    per_point: int = 0
+    effects: int = 0
+    stops: int = 0
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """What was asked for. ``late``: late copies also for CONVERGE, which does not promise to survive them."""
 
     parts: tuple[Part, ...]
     seed: int
-    kills: int
-    restart_every: float = 15.0
+    figures: Figures
+    seconds: float
+    kills_per_second: float = 5.0
+    restart_every: float = 20.0
+    clerks: int = 4
     pause: float = 0.1
     late: bool = False
 
@@ -27,8 +41,11 @@ class Account:
     """Everything that was done, and what came of it."""
 
     seed: int
+    figures: Figures
     seconds: float = 0.0
+    storm_seconds: float = 0.0
     kills: Counter[str] = field(default_factory=Counter)
+    idle_kills: int = 0
     stops: Counter[str] = field(default_factory=Counter)
     drained: int = 0
     restarts: int = 0

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from outbox.model import Guarantee, Json
+from tests.chaos.haste import DEADLINE_SECONDS
 from tests.chaos.oracle import Shown
 from tests.faults.proxy import Fault, Kind
 
@@ -73,7 +74,7 @@ PARTS = (
     Part(
         "http-verify", "http", Guarantee.VERIFY, "document", "document_for_register", _not_restricted,
         where="classification != 'restricted'", place="scheduler/documents",
-        options={**_WRITES, "lookup": {"path": "/effects/{key}", "found": "found", "quiet": "6s"}},
+        options={**_WRITES, "lookup": {"path": "/effects/{key}", "found": "found", "quiet": "4s"}},
     ),
     Part(
         "scheduler", "scheduler", Guarantee.CONVERGE, "hearing_schedule", "hearing_for_scheduler", _public_hearing,
@@ -95,7 +96,7 @@ def _reply(status: str) -> bytes:
 
 _WIRE = (
     (Fault(Kind.RESET), 1.0),
-    (Fault(Kind.BLACKHOLE, seconds=2), 0.5),
+    (Fault(Kind.BLACKHOLE, seconds=1), 0.5),
     (Fault(Kind.CUT_REQUEST, size=40), 1.0),
     (Fault(Kind.CUT_REQUEST, size=400), 1.0),
     (Fault(Kind.CUT_ANSWER, size=8), 1.0),
@@ -107,7 +108,7 @@ _WIRE = (
     (Fault(Kind.REPLY_BEFORE, reply=_reply("503 Busy")), 1.0),
     (Fault(Kind.LATENCY, seconds=0.02), 0.5),
 )
-_LATE = (Fault(Kind.LATENCY, seconds=1.6), 1.5)  # longer than the deadline: a copy arrives when it was given up
+_LATE = (Fault(Kind.LATENCY, seconds=1.5 * DEADLINE_SECONDS), 1.5)  # longer than the deadline: a copy arrives when it was given up
 
 DATABASE_MENU = (
     (Fault(Kind.RESET), 1.0),

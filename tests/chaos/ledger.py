@@ -20,10 +20,11 @@ from cdc.demo.expected import Objects
 from cdc.demo.register import COLLECTIONS, Call, Register, Reply, problem
 from cdc.demo.scheduler_api import Answer, BadRequest, SchedulerHandler, SchedulerServer, _json
 from tests.chaos.effects import Effect
+from tests.chaos.haste import DEADLINE_SECONDS
 
 TOKEN = "chaos"
 MOODS = ("500 before", "500 after", "503", "slow after")
-SLOW_SECONDS = 1.6
+SLOW_SECONDS = 1.5 * DEADLINE_SECONDS
 
 
 class Ledger(Register):

@@ -61,8 +61,8 @@ def _rows(account: Account) -> list[tuple[str, ...]]:
 
 def _notes(account: Account) -> list[str]:
     return [
-        f"seed {account.seed}, {account.seconds:.0f} s, {account.transactions} transactions of the application",
-        f"kills {account.kills.total()}: {_list(account.kills)}",
+        f"seed {account.seed}, {account.seconds:.0f} s ({account.storm_seconds:.0f} s storm), {account.transactions} transactions of the application",
+        f"kills at work {account.kills.total()}: {_list(account.kills)}; {account.idle_kills} others",
         f"stops beyond the lease {account.stops.total()}: {_list(account.stops)}",
         f"restarts of PostgreSQL {account.restarts}; daemons drained {account.drained}",
         f"faults of database connections {account.database_faults.total()}: {_list(account.database_faults)}",

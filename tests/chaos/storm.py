@@ -11,30 +11,42 @@ from pathlib import Path
 from outbox import db
 from tests.chaos import calm
 from tests.chaos.account import Account, Order
-from tests.chaos.crew import Crew
-from tests.chaos.estate import LEASE_SECONDS, Estate, set_up
-from tests.chaos.office import Clerk, office
+from tests.chaos.crew import POINTS, Crew
+from tests.chaos.estate import Estate, set_up
+from tests.chaos.haste import LEASE_SECONDS
+from tests.chaos.nursery import nursery
+from tests.chaos.office import Clerk, large_world, office
+from tests.chaos.pace import Pace
+from tests.chaos.person import Person
 
-_TICK_SECONDS = 0.05
-_BLOW_SECONDS = 0.8
+_TICK_SECONDS = 0.02
+_WORD_SECONDS = 5.0
 _DRAIN_SECONDS = 30.0
+_DAEMONS = 6
+_CUT_OFF_SECONDS = 10.0
 
 Say = Callable[[str], None]
 
 
 def run(order: Order, folder: Path, say: Say) -> Account:
     """The whole run below ``folder``."""
-    account = Account(order.seed)
+    account = Account(order.seed, order.figures)
     began = time.monotonic()
     with set_up(folder, order.parts, seed=order.seed, late=order.late) as estate, _crew(estate, order) as crew:
-        with _at_work(office(estate.database.dsn, seed=order.seed, pause=order.pause), account):
-            _Storm(estate, crew, order, say).rage()
+        person = Person(estate)
+        workers = [*office(estate.database.dsn, seed=order.seed, clerks=order.clerks, pause=order.pause), person]
+        with large_world(), _at_work(workers):
+            storm = _Storm(estate, crew, order, say)
+            storm.rage()
+        account.storm_seconds = storm.seconds
+        account.transactions = sum(worker.done for worker in workers if isinstance(worker, Clerk))
         estate.heal()
         crew.relieve()
         with db.connect(estate.database.dsn, name="chaos") as connection:
-            calm.settle(connection, estate, crew, account, say)
+            calm.settle(connection, crew, person, account, say)
             crew.go_home(_DRAIN_SECONDS)
             calm.judge(connection, estate, account)
+        account.resolved += person.resolved
         _take_stock(estate, crew, account)
     account.seconds = time.monotonic() - began
     return account
@@ -42,6 +54,7 @@ def run(order: Order, folder: Path, say: Say) -> Account:
 
 def _take_stock(estate: Estate, crew: Crew, account: Account) -> None:
     account.kills, account.stops, account.drained = crew.kills, crew.stops, crew.drained
+    account.idle_kills = crew.idle_kills
     account.restarts = estate.database.restarts
     account.database_faults = estate.wire.struck
     account.faults = {actor.part.name: actor.proxy.struck + actor.receiver.struck for actor in estate.actors}
@@ -52,25 +65,21 @@ def _take_stock(estate: Estate, crew: Crew, account: Account) -> None:
 
 @contextmanager
 def _crew(estate: Estate, order: Order) -> Iterator[Crew]:
-    crew = Crew(estate.config, seed=order.seed, size=2, lease_seconds=LEASE_SECONDS)
-    try:
-        yield crew
-    finally:
-        crew.bury()
+    with nursery(estate.config) as zygote:
+        yield Crew(zygote, seed=order.seed, size=_DAEMONS, lease_seconds=LEASE_SECONDS)
 
 
 @contextmanager
-def _at_work(clerks: Sequence[Clerk], account: Account) -> Iterator[None]:
-    for clerk in clerks:
-        clerk.start()
+def _at_work(workers: Sequence[Clerk | Person]) -> Iterator[None]:
+    for worker in workers:
+        worker.start()
     try:
         yield
     finally:
-        for clerk in clerks:
-            clerk.go_home()
-        for clerk in clerks:
-            clerk.join()
-        account.transactions = sum(clerk.done for clerk in clerks)
+        for worker in workers:
+            worker.go_home()
+        for worker in workers:
+            worker.join()
 
 
 class _Storm:
@@ -82,46 +91,57 @@ class _Storm:
         self._order = order
         self._say = say
         self._dice = random.Random(order.seed)
-        self._next_blow = self._next_word = time.monotonic()
-        self._next_restart = time.monotonic() + order.restart_every
+        self._began = time.monotonic()
+        self._kills = Pace(order.kills_per_second)
+        self._blows = (
+            (Pace(order.kills_per_second / 8), crew.stop_one),
+            (Pace(order.kills_per_second / 12), crew.drain_one),
+            (Pace(1 / order.restart_every), estate.database.restart),
+            (Pace(1 / _CUT_OFF_SECONDS), self._cut_off),
+            (Pace(1 / _WORD_SECONDS), self._report),
+        )
+        self._effects: dict[str, int] = {}
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
 
     def rage(self) -> None:
-        """Until as many daemons as ordered were killed."""
-        while self._crew.killed < self._order.kills:
-            self._crew.look_after()
-            now = time.monotonic()
-            if now >= self._next_restart:
-                self._estate.database.restart()
-                self._next_restart = time.monotonic() + self._order.restart_every * self._dice.uniform(0.5, 1.5)
-            if now >= self._next_blow:
-                self._strike()
-                self._next_blow = now + self._dice.expovariate(1 / _BLOW_SECONDS)
-            if now >= self._next_word:
-                self._next_word = now + 2
-                self._report()
-            time.sleep(_TICK_SECONDS)
+        """Until all figures are reached, or time is up."""
+        while not self._reached() and self.seconds < self._order.seconds:
+            fallen = self._crew.struck_themselves
+            self._crew.look_after(seconds=_TICK_SECONDS)
+            self._kills.happened(self._crew.struck_themselves - fallen)
+            if self._kills.is_due() and self._crew.kill_one():
+                self._kills.happened()
+            for pace, strike in self._blows:
+                if pace.is_due():
+                    pace.happened()
+                    strike()
 
-    def _strike(self) -> None:
-        blows: list[tuple[Callable[[], None], float]] = [
-            (self._crew.kill_one, 6.0),
-            (self._crew.stop_one, 2.0),
-            (self._crew.drain_one, 1.0),
-            (self._cut_off, 2.0),
-        ]
-        what, weights = zip(*blows, strict=True)
-        self._dice.choices(what, weights)[0]()
+    def _reached(self) -> bool:
+        figures, crew = self._order.figures, self._crew
+        return (
+            crew.killed >= figures.kills
+            and crew.stops.total() >= figures.stops
+            and self._estate.database.restarts >= figures.restarts
+            and all(crew.kills[point] >= figures.per_point for point in POINTS)
+            and all(self._effects.get(actor.part.name, 0) >= figures.effects for actor in self._estate.actors)
+        )
 
     def _cut_off(self) -> None:
         """A platform, or the database, refuses connections for a moment; all that were open are reset."""
         proxies = [self._estate.wire, *(actor.proxy for actor in self._estate.actors)]
         with self._dice.choice(proxies).flapping(up_seconds=0.05, down_seconds=0.2):
-            time.sleep(self._dice.uniform(0.3, 1.0))
+            self._crew.look_after(seconds=self._dice.uniform(0.3, 1.0))
 
     def _report(self) -> None:
         crew, estate = self._crew, self._estate
-        effects = sum(len(actor.receiver.effects()) for actor in estate.actors)
+        self._effects = {actor.part.name: len(actor.receiver.effects()) for actor in estate.actors}
         faults = sum(actor.proxy.struck.total() + actor.receiver.struck.total() for actor in estate.actors)
+        rare = min(POINTS, key=lambda point: crew.kills[point])
         self._say(
-            f"{time.monotonic() - estate.began:5.0f} s  kills {crew.killed}/{self._order.kills}  "
-            f"stops {crew.stops.total()}  restarts {estate.database.restarts}  faults {faults}  effects {effects}"
+            f"{self.seconds:5.0f} s  kills {crew.killed}/{self._order.figures.kills} ({rare} {crew.kills[rare]})  "
+            f"stops {crew.stops.total()}  restarts {estate.database.restarts}  faults {faults}  "
+            f"effects {' '.join(f'{name} {number}' for name, number in self._effects.items())}"
         )
