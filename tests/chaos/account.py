@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from outbox.model import Guarantee
 from tests.chaos.cast import Part
+from tests.chaos.crew import POINTS
 from tests.chaos.oracle import Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What a run has to reach: kills at work, those at each point, effects per connector, stops, restarts."""
+    """What a storm has to reach within ``seconds``: kills at work, those at each point, effects per connector, …"""
 
     kills: int
+    seconds: float
     per_point: int = 0
     effects: int = 0
     stops: int = 0
@@ -28,11 +31,9 @@ class Order:
     parts: tuple[Part, ...]
     seed: int
     figures: Figures
-    seconds: float
     kills_per_second: float = 5.0
     restart_every: float = 20.0
     clerks: int = 4
-    pause: float = 0.1
     late: bool = False
 
 
@@ -58,5 +59,19 @@ class Account:
 
     @property
     def kept(self) -> bool:
-        """True when every class kept its promise and nothing else went wrong."""
-        return not self.findings and all(tally.keeps(guarantee) for guarantee, tally in self.tallies.values())
+        """True when every class kept its promise, the figures were reached, and nothing else went wrong."""
+        promises = all(tally.keeps(guarantee) for guarantee, tally in self.tallies.values())
+        return promises and not self.findings and not list(self.missed)
+
+    @property
+    def missed(self) -> Iterator[str]:
+        """The figures that were not reached, each in a few words."""
+        wanted = self.figures
+        reached = [
+            ("kills at work", self.kills.total(), wanted.kills),
+            *((f"kills at {point}", self.kills[point], wanted.per_point) for point in POINTS),
+            *((f"effects due at {name}", one.due, wanted.effects) for name, (_, one) in self.tallies.items()),
+            ("stops beyond the lease", self.stops.total(), wanted.stops),
+            ("restarts of PostgreSQL", self.restarts, wanted.restarts),
+        ]
+        return (f"{what}: {have} of {want}" for what, have, want in reached if have < want)

@@ -14,8 +14,8 @@ from outbox.db import Connection
 from tests.chaos.account import Account
 from tests.chaos.crew import Crew
 from tests.chaos.estate import Estate
-from tests.chaos.person import Person
 from tests.chaos.oracle import due_effects, tally
+from tests.chaos.person import Person
 
 _LOOK_SECONDS = 0.3
 _PATIENCE_SECONDS = 60.0

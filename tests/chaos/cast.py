@@ -108,7 +108,10 @@ _WIRE = (
     (Fault(Kind.REPLY_BEFORE, reply=_reply("503 Busy")), 1.0),
     (Fault(Kind.LATENCY, seconds=0.02), 0.5),
 )
-_LATE = (Fault(Kind.LATENCY, seconds=1.5 * DEADLINE_SECONDS), 1.5)  # longer than the deadline: a copy arrives when it was given up
+_LATE = (
+    Fault(Kind.LATENCY, seconds=1.5 * DEADLINE_SECONDS),
+    1.5,
+)  # longer than the deadline: a copy arrives when it was given up
 
 DATABASE_MENU = (
     (Fault(Kind.RESET), 1.0),

@@ -9,10 +9,12 @@ import random
 import signal
 import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from tests.chaos.haste import LEASE_SECONDS
 from tests.chaos.nursery import News, Nursery
 from tests.chaos.process import NOT_STARTED, Order
 
@@ -30,11 +32,11 @@ POINTS = (
 )
 AT_RANDOM = "at random"
 _OFTEN = frozenset({"send.started", "send.answered", "settle.before_commit", "settle.committed"})
-_ARMED = 0.6
+_ARMED, _ARMED_ENOUGH = 0.7, 0.15
 _STARTING = 0.02  # of the blows may hit one that holds nothing yet
 _LONGEST_STOPS = 0.03
 _REST_SECONDS = 0.2
-_RIPE = 40  # points passed, at most, before a random blow may hit
+_RIPE, _RIPE_SECONDS = 40, 3.0  # changes settled, at most, before a random blow may hit; or so old
 
 
 @dataclass
@@ -45,6 +47,7 @@ class Daemon:
     label: str
     signum: signal.Signals
     ripe_at: int
+    born_at: float = field(default_factory=time.monotonic)
     wakes_at: float | None = None
     drains: bool = False
     doomed: bool = False
@@ -53,7 +56,7 @@ class Daemon:
 class Crew:
     """Keeps ``size`` daemons awake; whoever falls is replaced at once."""
 
-    def __init__(self, nursery: Nursery, *, seed: int, size: int, lease_seconds: float) -> None:
+    def __init__(self, nursery: Nursery, *, seed: int, size: int, per_point: int) -> None:
         self.kills: Counter[str] = Counter()
         self.stops: Counter[str] = Counter()
         self.idle_kills = 0
@@ -63,7 +66,7 @@ class Crew:
         self._nursery = nursery
         self._daemons: dict[int, Daemon] = {}
         self._size = size
-        self._lease = lease_seconds
+        self._per_point = per_point
         self._dice = random.Random(seed)
         self._numbers = count()
         self._rests_until = 0.0
@@ -147,16 +150,18 @@ class Crew:
     def _start(self, *, armed: bool) -> None:
         number = next(self._numbers)
         label, nth, signum = AT_RANDOM, 0, signal.SIGKILL
-        if armed and self._dice.random() < _ARMED:
-            label = self._rarest(self._dice.sample(POINTS, 3))
+        wanted = [point for point in POINTS if self.kills[point] < self._per_point]
+        if armed and self._dice.random() < (_ARMED if wanted else _ARMED_ENOUGH):
+            label = self._rarest(wanted or POINTS)
             nth = self._dice.randint(1, 5 if label in _OFTEN else 1)
             signum = signal.SIGSTOP if self._dice.random() < 0.1 else signal.SIGKILL
         self._daemons[number] = Daemon(number, label, signum, self._dice.randint(0, _RIPE))
         self._nursery.start(Order(number, label, nth, int(signum)))
 
-    def _rarest(self, points: list[str]) -> str:
+    def _rarest(self, points: Sequence[str]) -> str:
+        """Of three points, so that one that is hard to come by does not take all daemons."""
         waiting = Counter(daemon.label for daemon in self._daemons.values())
-        return min(points, key=lambda point: self.kills[point] + waiting[point])
+        return min(self._dice.choices(points, k=3), key=lambda point: self.kills[point] + waiting[point])
 
     def _strike(self, daemon: Daemon, signum: signal.Signals) -> None:
         daemon.label, daemon.signum = AT_RANDOM, signum
@@ -171,8 +176,13 @@ class Crew:
         return [daemon for daemon in self.awake if self._nursery.slate.lanes(daemon.number)]
 
     def _ripe(self) -> list[Daemon]:
-        """Those who have passed as many points as they were given: without this nobody would get anything done."""
-        return [daemon for daemon in self._at_work() if self._nursery.slate.points(daemon.number) >= daemon.ripe_at]
+        """Those who have done as much as they were given to do: without this nothing would ever get done."""
+        slate, old = self._nursery.slate, time.monotonic() - _RIPE_SECONDS
+        return [
+            daemon
+            for daemon in self._at_work()
+            if slate.settled(daemon.number) >= daemon.ripe_at or daemon.born_at <= old
+        ]
 
     def _note(self, news: News) -> None:
         if news.code is None:
@@ -184,7 +194,7 @@ class Crew:
         if self._nursery.slate.lanes(daemon.number):
             self.stops[daemon.label] += 1
         leases = self._dice.uniform(2, 6) if self._dice.random() < _LONGEST_STOPS else self._dice.uniform(1.1, 1.8)
-        daemon.wakes_at = time.monotonic() + self._lease * leases
+        daemon.wakes_at = time.monotonic() + LEASE_SECONDS * leases
 
     def _note_end(self, daemon: Daemon, code: int) -> None:
         if code == -signal.SIGKILL:

@@ -18,8 +18,11 @@ from cdc.demo.business import Office, Transaction, World
 from cdc.demo.writer import look_around, statement
 from outbox import db
 from outbox.db import Connection
+from tests.chaos.watch import Watch
 
 _RECONNECT_SECONDS = 0.2
+_BUSY_SECONDS, _SLACK_SECONDS = 0.1, 1.0  # between two transactions of a clerk
+_ENOUGH_WAITING = 2_000
 _RECORDS = 240
 _HEARINGS_OF_CLERK = 1_000_000
 _FEATURES_OF_CLERK = 16_000  # their numbers have five digits
@@ -70,12 +73,12 @@ class BusyOffice(Office):
 class Clerk(threading.Thread):
     """One session that works until it is told to stop. ``holds``: seconds for which it may keep a transaction open."""
 
-    def __init__(self, dsn: str, *, seed: int, number: int, pause: float, holds: float = 0.0) -> None:
+    def __init__(self, dsn: str, watch: Watch, *, seed: int, number: int, holds: float = 0.0) -> None:
         super().__init__(name=f"clerk {number}")
         self.done = 0
         self.failed = 0
         self._dsn = dsn
-        self._pause = pause
+        self._watch = watch
         self._holds = holds
         self._office = BusyOffice(seed + number, number)
         self._dice = random.Random(seed + number)
@@ -102,6 +105,11 @@ class Clerk(threading.Thread):
             except (psycopg.IntegrityError, psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable):
                 self.failed += 1
 
+    @property
+    def _pause(self) -> float:
+        busy = _BUSY_SECONDS if self._watch.waiting < _ENOUGH_WAITING else _SLACK_SECONDS
+        return busy * 4 if self._holds else busy
+
     def _perform(self, connection: Connection, transaction: Transaction) -> None:
         durable = "off" if self._dice.random() < 0.3 else "on"
         with connection.transaction():
@@ -118,10 +126,10 @@ class Clerk(threading.Thread):
                 raise psycopg.Rollback
 
 
-def office(dsn: str, *, seed: int, clerks: int, pause: float) -> list[Clerk]:
+def office(dsn: str, watch: Watch, *, seed: int, clerks: int) -> list[Clerk]:
     """Quick clerks, and one who takes the time between two statements."""
-    quick = [Clerk(dsn, seed=seed, number=number, pause=pause) for number in range(1, clerks + 1)]
-    return [*quick, Clerk(dsn, seed=seed, number=clerks + 1, pause=pause * 4, holds=1.5)]
+    quick = [Clerk(dsn, watch, seed=seed, number=number) for number in range(1, clerks + 1)]
+    return [*quick, Clerk(dsn, watch, seed=seed, number=clerks + 1, holds=1.5)]
 
 
 @contextmanager

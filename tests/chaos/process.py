@@ -32,19 +32,17 @@ class Order:
 
 
 class Trap:
-    """Counts the passings of all points, and of one, over all lanes of the process."""
+    """Counts the passings of one point over all lanes of the process."""
 
-    def __init__(self, order: Order, slate: Slate) -> None:
-        self._slate = slate
+    def __init__(self, order: Order) -> None:
         self._order = order
         self._left = order.nth
         self._lock = threading.Lock()
 
     def __call__(self, name: str) -> None:
+        if name != self._order.point:
+            return
         with self._lock:
-            self._slate.pass_point(self._order.number)
-            if name != self._order.point:
-                return
             self._left -= 1
             strikes = self._left == 0
         if strikes:
@@ -60,7 +58,7 @@ def live(config: Config, slate: Slate, order: Order) -> int:
         config,
         config.database.dsn.get_secret_value(),
         observers=[Count(slate, order.number)],
-        point=Trap(order, slate),
+        point=Trap(order),
     )
     try:
         daemon.start()

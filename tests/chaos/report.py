@@ -9,6 +9,7 @@ from dataclasses import asdict
 from outbox.model import Json
 from tests.chaos.account import Account
 
+_NOT_KEPT = "NOT AS IT SHOULD BE: a promise was broken, a figure not reached, or something else went wrong"
 _COLUMNS = ("connector", "class", "due", "effects", "lost", "twice", "order", "phantom", "wrong", "faults", "promise")
 
 
@@ -37,6 +38,7 @@ def document(account: Account) -> Mapping[str, Json]:
             name: {"class": guarantee.value, "kept": tally.keeps(guarantee), **asdict(tally)}
             for name, (guarantee, tally) in account.tallies.items()
         },
+        "missed": list(account.missed),
         "findings": account.findings,
     }
 
@@ -61,15 +63,17 @@ def _rows(account: Account) -> list[tuple[str, ...]]:
 
 def _notes(account: Account) -> list[str]:
     return [
-        f"seed {account.seed}, {account.seconds:.0f} s ({account.storm_seconds:.0f} s storm), {account.transactions} transactions of the application",
+        f"seed {account.seed}, {account.seconds:.0f} s, {account.storm_seconds:.0f} s of them storm; "
+        f"{account.transactions} transactions of the application",
         f"kills at work {account.kills.total()}: {_list(account.kills)}; {account.idle_kills} others",
         f"stops beyond the lease {account.stops.total()}: {_list(account.stops)}",
         f"restarts of PostgreSQL {account.restarts}; daemons drained {account.drained}",
         f"faults of database connections {account.database_faults.total()}: {_list(account.database_faults)}",
         *(f"faults of {name} {faults.total()}: {_list(faults)}" for name, faults in account.faults.items()),
         f"doubts resolved by asking the platform {account.resolved}",
+        *(f"NOT REACHED: {figure}" for figure in account.missed),
         *(f"FOUND: {finding}" for finding in account.findings),
-        "every class kept its promise" if account.kept else "A PROMISE WAS BROKEN, or something else went wrong",
+        "every class kept its promise" if account.kept else _NOT_KEPT,
     ]
 
 

@@ -6,14 +6,14 @@ import mmap
 import threading
 from pathlib import Path
 
-from cdc.watch.observe import Event, LaneGivenUp, LaneTaken
+from cdc.watch.observe import Event, LaneGivenUp, LaneTaken, Settled
 
 _PLACES = 1 << 16
 _MOST = 255
 
 
 class Slate:
-    """Two bytes per daemon, by its number: lanes held, and labelled points passed (255: at least so many)."""
+    """Two bytes per daemon, by its number: lanes held, and changes settled (255: at least so many)."""
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
@@ -24,18 +24,18 @@ class Slate:
     def lanes(self, number: int) -> int:
         return self._memory[2 * number]
 
-    def points(self, number: int) -> int:
+    def settled(self, number: int) -> int:
         return self._memory[2 * number + 1]
 
     def hold(self, number: int, lanes: int) -> None:
         self._memory[2 * number] = lanes
 
-    def pass_point(self, number: int) -> None:
-        self._memory[2 * number + 1] = min(_MOST, self.points(number) + 1)
+    def settle(self, number: int) -> None:
+        self._memory[2 * number + 1] = min(_MOST, self.settled(number) + 1)
 
 
 class Count:
-    """An observer in a daemon: notes what it holds."""
+    """An observer in a daemon: notes what it holds and does."""
 
     def __init__(self, slate: Slate, number: int) -> None:
         self._slate = slate
@@ -48,3 +48,6 @@ class Count:
             with self._lock:
                 self._lanes += 1 if isinstance(event, LaneTaken) else -1
                 self._slate.hold(self._number, self._lanes)
+        elif isinstance(event, Settled):
+            with self._lock:
+                self._slate.settle(self._number)

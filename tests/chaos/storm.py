@@ -13,17 +13,18 @@ from tests.chaos import calm
 from tests.chaos.account import Account, Order
 from tests.chaos.crew import POINTS, Crew
 from tests.chaos.estate import Estate, set_up
-from tests.chaos.haste import LEASE_SECONDS
 from tests.chaos.nursery import nursery
 from tests.chaos.office import Clerk, large_world, office
 from tests.chaos.pace import Pace
 from tests.chaos.person import Person
+from tests.chaos.watch import Watch
 
 _TICK_SECONDS = 0.02
 _WORD_SECONDS = 5.0
 _DRAIN_SECONDS = 30.0
 _DAEMONS = 6
 _CUT_OFF_SECONDS = 10.0
+_HEAD_START = 100
 
 Say = Callable[[str], None]
 
@@ -33,13 +34,13 @@ def run(order: Order, folder: Path, say: Say) -> Account:
     account = Account(order.seed, order.figures)
     began = time.monotonic()
     with set_up(folder, order.parts, seed=order.seed, late=order.late) as estate, _crew(estate, order) as crew:
-        person = Person(estate)
-        workers = [*office(estate.database.dsn, seed=order.seed, clerks=order.clerks, pause=order.pause), person]
-        with large_world(), _at_work(workers):
-            storm = _Storm(estate, crew, order, say)
+        person, watch = Person(estate), Watch(estate.database.dsn)
+        clerks = office(estate.database.dsn, watch, seed=order.seed, clerks=order.clerks)
+        with large_world(), _at_work([*clerks, person, watch]):
+            storm = _Storm(estate, crew, watch, order, say)
             storm.rage()
         account.storm_seconds = storm.seconds
-        account.transactions = sum(worker.done for worker in workers if isinstance(worker, Clerk))
+        account.transactions = sum(clerk.done for clerk in clerks)
         estate.heal()
         crew.relieve()
         with db.connect(estate.database.dsn, name="chaos") as connection:
@@ -66,11 +67,11 @@ def _take_stock(estate: Estate, crew: Crew, account: Account) -> None:
 @contextmanager
 def _crew(estate: Estate, order: Order) -> Iterator[Crew]:
     with nursery(estate.config) as zygote:
-        yield Crew(zygote, seed=order.seed, size=_DAEMONS, lease_seconds=LEASE_SECONDS)
+        yield Crew(zygote, seed=order.seed, size=_DAEMONS, per_point=order.figures.per_point)
 
 
 @contextmanager
-def _at_work(workers: Sequence[Clerk | Person]) -> Iterator[None]:
+def _at_work(workers: Sequence[Clerk | Person | Watch]) -> Iterator[None]:
     for worker in workers:
         worker.start()
     try:
@@ -85,9 +86,10 @@ def _at_work(workers: Sequence[Clerk | Person]) -> Iterator[None]:
 class _Storm:
     """Decides, seeded, what breaks next."""
 
-    def __init__(self, estate: Estate, crew: Crew, order: Order, say: Say) -> None:
+    def __init__(self, estate: Estate, crew: Crew, watch: Watch, order: Order, say: Say) -> None:
         self._estate = estate
         self._crew = crew
+        self._watch = watch
         self._order = order
         self._say = say
         self._dice = random.Random(order.seed)
@@ -100,7 +102,6 @@ class _Storm:
             (Pace(1 / _CUT_OFF_SECONDS), self._cut_off),
             (Pace(1 / _WORD_SECONDS), self._report),
         )
-        self._effects: dict[str, int] = {}
 
     @property
     def seconds(self) -> float:
@@ -108,11 +109,11 @@ class _Storm:
 
     def rage(self) -> None:
         """Until all figures are reached, or time is up."""
-        while not self._reached() and self.seconds < self._order.seconds:
+        while not self._reached() and self.seconds < self._order.figures.seconds:
             fallen = self._crew.struck_themselves
             self._crew.look_after(seconds=_TICK_SECONDS)
             self._kills.happened(self._crew.struck_themselves - fallen)
-            if self._kills.is_due() and self._crew.kill_one():
+            if self._kills.is_due() and not self._too_fast and self._crew.kill_one():
                 self._kills.happened()
             for pace, strike in self._blows:
                 if pace.is_due():
@@ -126,8 +127,14 @@ class _Storm:
             and crew.stops.total() >= figures.stops
             and self._estate.database.restarts >= figures.restarts
             and all(crew.kills[point] >= figures.per_point for point in POINTS)
-            and all(self._effects.get(actor.part.name, 0) >= figures.effects for actor in self._estate.actors)
+            and all(self._watch.applied.get(actor.part.name, 0) >= figures.effects for actor in self._estate.actors)
         )
+
+    @property
+    def _too_fast(self) -> bool:
+        """More of the kills are done than of the effects: those who live get time."""
+        figures, least = self._order.figures, min(self._watch.applied.values(), default=0)
+        return self._crew.killed * figures.effects > (least + _HEAD_START) * figures.kills
 
     def _cut_off(self) -> None:
         """A platform, or the database, refuses connections for a moment; all that were open are reset."""
@@ -137,11 +144,11 @@ class _Storm:
 
     def _report(self) -> None:
         crew, estate = self._crew, self._estate
-        self._effects = {actor.part.name: len(actor.receiver.effects()) for actor in estate.actors}
         faults = sum(actor.proxy.struck.total() + actor.receiver.struck.total() for actor in estate.actors)
+        applied = " ".join(f"{name} {done}" for name, done in self._watch.applied.items())
         rare = min(POINTS, key=lambda point: crew.kills[point])
         self._say(
             f"{self.seconds:5.0f} s  kills {crew.killed}/{self._order.figures.kills} ({rare} {crew.kills[rare]})  "
             f"stops {crew.stops.total()}  restarts {estate.database.restarts}  faults {faults}  "
-            f"effects {' '.join(f'{name} {number}' for name, number in self._effects.items())}"
+            f"waiting {self._watch.waiting}  applied {applied}"
         )
