@@ -37,6 +37,7 @@ _STARTING = 0.02  # of the blows may hit one that holds nothing yet
 _LONGEST_STOPS = 0.03
 _REST_SECONDS = 0.2
 _RIPE, _RIPE_SECONDS = 40, 3.0  # changes settled, at most, before a random blow may hit; or so old
+_ARMED_SECONDS = 5.0  # for so long nobody disturbs one that is to strike itself
 
 
 @dataclass
@@ -177,12 +178,13 @@ class Crew:
 
     def _ripe(self) -> list[Daemon]:
         """Those who have done as much as they were given to do: without this nothing would ever get done."""
-        slate, old = self._nursery.slate, time.monotonic() - _RIPE_SECONDS
-        return [
-            daemon
-            for daemon in self._at_work()
-            if slate.settled(daemon.number) >= daemon.ripe_at or daemon.born_at <= old
-        ]
+        return [daemon for daemon in self._at_work() if self._is_ripe(daemon)]
+
+    def _is_ripe(self, daemon: Daemon) -> bool:
+        age = time.monotonic() - daemon.born_at
+        if daemon.label != AT_RANDOM:
+            return age > _ARMED_SECONDS
+        return age > _RIPE_SECONDS or self._nursery.slate.settled(daemon.number) >= daemon.ripe_at
 
     def _note(self, news: News) -> None:
         if news.code is None:

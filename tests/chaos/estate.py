@@ -159,7 +159,7 @@ def _connector(actor: Actor) -> Mapping[str, Json]:
         "auth": {"basic": {"username": USER, "password": PASSWORD}} if calendar else {"bearer": TOKEN},
         "tls": {"ca": _CA},  # nothing is encrypted here, but every lane would read the thousand public ones
         "allow_addresses": ["127.0.0.0/8"],
-        "concurrency": 2 if calendar else 8,
+        "concurrency": 4 if calendar else 8,
         "page_size": 20,
         "deadline": f"{DEADLINE_SECONDS * 1000:g}ms",
         "lanes": _LANES,

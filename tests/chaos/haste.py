@@ -14,13 +14,13 @@ from cdc import housekeeping, keeper, ownership
 from cdc.assembly import Kit
 from cdc.config import Config
 from cdc.daemon import Daemon
-from cdc.lane import policy, tide
+from cdc.lane import policy, tide, worker
 
 LEASE_SECONDS = 1.5
 DEADLINE_SECONDS = 0.4
 MARGIN_SECONDS = 0.3
 REST_SECONDS = 0.2
-TIDE_SECONDS = 0.04  # the only one that is longer than in the product: six daemons on one small machine
+LOOK_SECONDS = 0.1  # the only one that is longer than in the product: six daemons ask on one small machine
 THOROUGH_EVERY = 10
 
 
@@ -33,7 +33,8 @@ def hurried(config: Config) -> Config:
 def shorten_times() -> None:
     """For this process and all that it forks."""
     vars(policy)["SEND_MARGIN_SECONDS"] = MARGIN_SECONDS
-    vars(tide)["ACTIVE_SECONDS"] = TIDE_SECONDS
+    vars(tide)["ACTIVE_SECONDS"] = LOOK_SECONDS
+    vars(worker)["IDLE_SECONDS"] = LOOK_SECONDS
     vars(keeper)["REST_AFTER_FAILURE_SECONDS"] = REST_SECONDS
 
 

@@ -22,7 +22,7 @@ from tests.chaos.watch import Watch
 
 _RECONNECT_SECONDS = 0.2
 _BUSY_SECONDS, _SLACK_SECONDS = 0.1, 1.0  # between two transactions of a clerk
-_ENOUGH_WAITING = 2_000
+_ENOUGH_WAITING = 1_000
 _RECORDS = 240
 _HEARINGS_OF_CLERK = 1_000_000
 _FEATURES_OF_CLERK = 16_000  # their numbers have five digits

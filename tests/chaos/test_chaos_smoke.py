@@ -18,7 +18,7 @@ from tests.chaos.report import table
 from tests.chaos.storm import run
 from tests.fixtures.server import reachable_folder
 
-SMALL = Figures(kills=500, per_point=20, effects=100, stops=20, restarts=5, seconds=200)
+SMALL = Figures(kills=500, per_point=20, effects=100, stops=20, restarts=5, seconds=220)
 
 
 @pytest.fixture
