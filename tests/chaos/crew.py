@@ -113,9 +113,12 @@ class Crew:
         daemon.doomed = True
         return True
 
-    def stop_one(self) -> None:
-        if (daemon := self._victim()) is not None:
-            self._strike(daemon, signal.SIGSTOP)
+    def stop_one(self) -> bool:
+        """False when there is nobody to stop."""
+        if (daemon := self._victim()) is None:
+            return False
+        self._strike(daemon, signal.SIGSTOP)
+        return True
 
     def drain_one(self) -> None:
         """One who is to die while draining, if there is any; else anyone."""

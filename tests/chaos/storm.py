@@ -116,9 +116,8 @@ class _Storm:
             if self._kills.is_due() and not self._too_fast and self._crew.kill_one():
                 self._kills.happened()
             for pace, strike in self._blows:
-                if pace.is_due():
+                if pace.is_due() and strike() is not False:
                     pace.happened()
-                    strike()
 
     def _reached(self) -> bool:
         figures, crew = self._order.figures, self._crew
