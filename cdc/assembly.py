@@ -10,8 +10,6 @@ from cdc.lane.house import House
 from cdc.lane.policy import LanePolicy, RetryPolicy
 from cdc.lane.routing import Routes, compile_routes
 from cdc.lane.worker import LaneWorker
-from connectors.courier import Courier
-from connectors.transports import open_transport
 from outbox.db import Connection
 from outbox.lanes import LaneId, Registration
 from outbox.ledger import LaneLedger
@@ -27,18 +25,10 @@ class Kit:
     registration: Registration
 
     def worker(self, connection: Connection, lane: LaneId, house: House) -> LaneWorker:
-        """A worker for ``lane`` with a transport of its own."""
+        """A worker for ``lane`` with connections of its own."""
         policy = self.policy
         ledger = LaneLedger(connection, lane, policy.guarantee, dead_blocks=policy.hold_after_reject)
-        transport = open_transport(self.built.settings.transport, self.built.channel, policy.concurrency)
-        courier = Courier(
-            self.built.connector,
-            transport,
-            deadline_seconds=policy.deadline_seconds,
-            concurrency=policy.concurrency,
-            secrets=self.built.channel.secrets,
-        )
-        return LaneWorker(ledger, courier, self.routes, policy, house)
+        return LaneWorker(ledger, self.built.courier(), self.routes, policy, house)
 
 
 def assemble(config: Config) -> dict[str, Kit]:

@@ -199,8 +199,11 @@ def _exchange(connector: HttpConnector, delivery: Delivery, message: Message, re
 
 
 def _uncaught(run: _Run, failure: TransportFailure) -> Outcome:
-    if run.wrote:
-        return Unknown(failure.error_class, failure.reason)
+    return Unknown(failure.error_class, failure.reason) if run.wrote else unsent(failure)
+
+
+def unsent(failure: TransportFailure) -> NotApplied | Rejected:
+    """A failure before anything that writes was sent: certainly not applied; perhaps the config is to blame."""
     if failure.error_class in _MISCONFIGURED:
         return Rejected(failure.error_class, failure.reason, platform=True)
     return NotApplied(failure.error_class, failure.reason, platform=failure.error_class is ErrorClass.NETWORK)
@@ -222,7 +225,13 @@ def _honest(run: _Run, outcome: Outcome) -> Outcome:
     but could not know of one that arose within this exchange.
     """
     if (run.delivery.doubt or run.unanswered) and isinstance(outcome, NotApplied):
-        return Unknown(outcome.error_class, outcome.reason, outcome.answer, outcome.retry_after_seconds)
+        return as_unknown(outcome)
     if run.unanswered and isinstance(outcome, Rejected) and outcome.platform:
-        return Unknown(outcome.error_class, outcome.reason, outcome.answer)
+        return as_unknown(outcome)
     return outcome
+
+
+def as_unknown(outcome: NotApplied | Rejected) -> Unknown:
+    """The outcome of a delivery of which another attempt may have been applied."""
+    again = outcome.retry_after_seconds if isinstance(outcome, NotApplied) else None
+    return Unknown(outcome.error_class, outcome.reason, outcome.answer, again)

@@ -83,6 +83,9 @@ class HttpOptions(Options):
     """409 to a create means that the record is there already (under the id that we chose)."""
     not_applied: frozenset[int] = frozenset({429})
     """Statuses that the platform documents as "nothing happened, come back later"."""
+    resend_in_doubt: bool = False
+    """A write without an answer is sent again, though it cannot be repeated: the platform may then hold it twice, and a
+    late copy may overtake a newer one. Without it a person decides."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> HttpOptions:
@@ -94,6 +97,8 @@ class HttpOptions(Options):
             raise ValueError("lookup finds the record, which needs update; or name {key} in lookup.path")
         if self.create is not None and "external_id" in names(self.create.path):
             raise ValueError("create.path cannot name {external_id}, which the platform gives only afterwards")
+        if self.resend_in_doubt and self.guarantee is not Guarantee.AT_LEAST:
+            raise ValueError(f"resend_in_doubt is not needed: these options carry {self.guarantee} (remove it)")
         return self
 
     @property
@@ -103,7 +108,9 @@ class HttpOptions(Options):
             return Guarantee.EXACT_WINDOW
         if self.lookup is not None:
             return Guarantee.VERIFY
-        return Guarantee.CONVERGE if self._converges() else Guarantee.ONCE_OR_ASK
+        if self._converges():
+            return Guarantee.CONVERGE
+        return Guarantee.AT_LEAST if self.resend_in_doubt else Guarantee.ONCE_OR_ASK
 
     def _converges(self) -> bool:
         repeatable = [action.method in _IDEMPOTENT for action in (self.create, self.update) if action is not None]

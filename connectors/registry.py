@@ -11,10 +11,13 @@ from pydantic import BaseModel
 
 from connectors.answers import classify
 from connectors.caldav import CalDavConnector, CalDavOptions
+from connectors.couriers import AnyConnector
 from connectors.exchange import HttpConnector, HttpRequest, HttpResponse, Transport, TransportFailure
 from connectors.http import RestConnector
 from connectors.http_options import HttpOptions
 from connectors.scheduler import SchedulerConnector, SchedulerOptions
+from connectors.sql.connector import SqlConnector
+from connectors.sql.options import SqlOptions
 from outbox.model import Applied, ErrorClass, Rejected
 
 
@@ -31,12 +34,21 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class ConnectorKind:
-    """``build`` takes the connector's name, its base URL and its validated options."""
+    """``build`` takes the connector's name, its base URL and its validated options.
+
+    ``probe`` is for kinds of HTTP; a session of the others tells its ``problem`` itself.
+    """
 
     name: str
     options: type[BaseModel]
-    build: Callable[[str, str, BaseModel], HttpConnector]
-    probe: Callable[[str, BaseModel], Probe]
+    build: Callable[[str, str, BaseModel], AnyConnector]
+    probe: Callable[[str, BaseModel], Probe] | None = None
+    schemes: tuple[str, ...] = ("http", "https")
+    address: str = "an http or https URL (write https://host/path)"
+
+    @property
+    def speaks_http(self) -> bool:
+        return self.probe is not None
 
 
 def kinds() -> Mapping[str, ConnectorKind]:
@@ -75,6 +87,10 @@ def _caldav(_name: str, url: str, options: BaseModel) -> HttpConnector:
     return CalDavConnector(url, cast("CalDavOptions", options))
 
 
+def _sql(_name: str, url: str, options: BaseModel) -> AnyConnector:
+    return SqlConnector(url, cast("SqlOptions", options))
+
+
 def _probe_http(url: str, _options: BaseModel) -> Probe:
     return Probe(HttpRequest("GET", url), missing_is_wrong_url=False)
 
@@ -96,6 +112,13 @@ _KINDS: Mapping[str, ConnectorKind] = MappingProxyType(
             ConnectorKind("http", HttpOptions, _http, _probe_http),
             ConnectorKind("scheduler", SchedulerOptions, _scheduler, _probe_scheduler),
             ConnectorKind("caldav", CalDavOptions, _caldav, _probe_caldav),
+            ConnectorKind(
+                "sql",
+                SqlOptions,
+                _sql,
+                schemes=("postgresql", "sqlite"),
+                address="a URL of a database (write postgresql://host:5432/database or sqlite:////folder/file.db)",
+            ),
         )
     }
 )

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from cdc.config.models import Auth, ConnectorConfig
 from connectors.channel import Auth as ChannelAuth
 from connectors.channel import Basic, Bearer, Channel, HeaderKey
-from connectors.exchange import HttpConnector
+from connectors.couriers import AnyConnector, AnyCourier, open_courier
 from connectors.registry import ConnectorKind, kinds
 
 
@@ -19,9 +19,19 @@ class Built:
     """One connector ready to deliver: what it says, how it is reached, and the settings it came from."""
 
     name: str
-    connector: HttpConnector
+    connector: AnyConnector
     channel: Channel
     settings: ConnectorConfig
+
+    def courier(self) -> AnyCourier:
+        """A courier with connections of its own, for one lane."""
+        return open_courier(
+            self.connector,
+            self.channel,
+            transport=self.settings.transport,
+            deadline_seconds=self.settings.deadline.total_seconds(),
+            concurrency=self.settings.concurrency,
+        )
 
 
 def build(name: str, settings: ConnectorConfig) -> Built:
@@ -29,7 +39,7 @@ def build(name: str, settings: ConnectorConfig) -> Built:
     return Built(name, build_connector(name, settings), build_channel(settings), settings)
 
 
-def build_connector(name: str, settings: ConnectorConfig) -> HttpConnector:
+def build_connector(name: str, settings: ConnectorConfig) -> AnyConnector:
     """The connector alone: no file is opened, nothing is dialled."""
     kind = kinds()[settings.kind]
     return kind.build(name, settings.url, options_of(kind, settings))

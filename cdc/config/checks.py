@@ -165,8 +165,14 @@ def _credentials_travel_encrypted(subject: Subject) -> Iterator[Mistake]:
     for path, _name, connector in subject.connectors():
         parts = urlsplit(connector.url)
         loopback = parts.hostname in ("localhost", "::1") or (parts.hostname or "").startswith("127.")
-        if connector.auth is not None and parts.scheme == "http" and not loopback:
+        if connector.auth is None or loopback:
+            continue
+        if parts.scheme == "http":
             yield subject.document.mistake((*path, "url"), "sends credentials unencrypted (use https)")
+        elif connector.options.get("unencrypted") is True:
+            yield subject.document.mistake(
+                (*path, "options", "unencrypted"), "sends credentials unencrypted (remove it)"
+            )
 
 
 def _secrets_are_references(subject: Subject) -> Iterator[Mistake]:

@@ -12,6 +12,7 @@ from cdc.config.load import Config
 from cdc.config.mistakes import KeyPath
 from cdc.config.models import CaptureTable
 from cdc.config.platforms import row_mistakes
+from connectors.batch import BatchConnector
 from connectors.registry import kinds, probe_problem
 from connectors.transports import open_transport
 from outbox import capture, catalog
@@ -97,11 +98,14 @@ def _platforms(config: Config) -> Iterator[Finding]:
 
 def _ask(built: Built) -> str | None:
     """What is wrong with the platform, None when it answers as it should; nothing is written there."""
-    kind = kinds()[built.settings.kind]
+    kind, deadline_seconds = kinds()[built.settings.kind], built.settings.deadline.total_seconds()
+    if isinstance(built.connector, BatchConnector):
+        return built.connector.open(built.channel, deadline_seconds).problem()
+    assert kind.probe is not None  # noqa: S101 - every kind of HTTP has one
     transport = open_transport(built.settings.transport, built.channel, 1)
     try:
         probe = kind.probe(built.settings.url, options_of(kind, built.settings))
-        return probe_problem(transport, probe, built.settings.deadline.total_seconds())
+        return probe_problem(transport, probe, deadline_seconds)
     finally:
         transport.close()
 

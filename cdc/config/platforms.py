@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -36,12 +37,26 @@ def _kind(subject: Subject, path: KeyPath, name: str, connector: ConnectorConfig
         sentence = f"there is no kind '{connector.kind}' ({did_you_mean(connector.kind, kinds())})"
         yield subject.document.mistake((*path, "kind"), sentence)
         return
+    if urlsplit(connector.url).scheme not in kind.schemes:
+        yield subject.document.mistake((*path, "url"), f"is not {kind.address}")
+        return
+    if not kind.speaks_http:
+        yield from _http_only(subject, path, connector)
     try:
         options_of(kind, connector)
     except ValidationError as error:
         yield from explain(subject.document, error, kind.options, (*path, "options"))
         return
     yield from _guarantee(subject, path, name, connector)
+
+
+def _http_only(subject: Subject, path: KeyPath, connector: ConnectorConfig) -> Iterator[Mistake]:
+    if connector.auth is not None and connector.auth.basic is None:
+        yield subject.document.mistake(
+            (*path, "auth"), f"kind {connector.kind} takes a user and a password (write basic)"
+        )
+    if connector.proxy is not None:
+        yield subject.document.mistake((*path, "proxy"), f"kind {connector.kind} uses no HTTP proxy (remove it)")
 
 
 def _guarantee(subject: Subject, path: KeyPath, name: str, connector: ConnectorConfig) -> Iterator[Mistake]:

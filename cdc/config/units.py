@@ -170,7 +170,7 @@ def listen(value: str) -> str:
 
 
 def url(value: str) -> str:
-    """An absolute http or https URL without credentials."""
+    """An absolute URL without credentials; which schemes it may have is known by the connector's kind."""
     parts = _split(value)
     if parts.username is not None or parts.password is not None:
         raise ValueError("holds a user or password; URLs are logged (put credentials under auth)")
@@ -194,8 +194,10 @@ def _split(value: str) -> SplitResult:
         host, _port = parts.hostname, parts.port
     except ValueError:
         raise ValueError("is not a URL (write https://host:port/path)") from None
-    if parts.scheme not in ("http", "https"):
+    if not parts.scheme:
         raise ValueError("is not an http or https URL (write https://host/path)")
+    if parts.scheme == "sqlite" and not parts.netloc:
+        return parts
     if not host or not _HOST.fullmatch(host if ":" not in host else f"[{host}]"):
         raise ValueError("names no host (write https://host/path)")
     return parts

@@ -17,7 +17,8 @@ from cdc.lane.policy import LanePolicy
 from cdc.lane.routing import Routes
 from cdc.lane.verdict import judge, troubles_platform, window_is_over
 from cdc.watch.observe import AttemptEnded
-from connectors.courier import Attempt, Courier
+from connectors.courier import Attempt
+from connectors.couriers import AnyCourier
 from outbox.claims import Row
 from outbox.ledger import LaneLedger
 from outbox.model import (
@@ -60,7 +61,7 @@ class Sender:
     def __init__(
         self,
         ledger: LaneLedger,
-        courier: Courier,
+        courier: AnyCourier,
         policy: LanePolicy,
         routes_of: Callable[[str], Routes],
         house: House,

@@ -20,7 +20,7 @@ from cdc.lane.settler import Settler
 from cdc.lane.tide import IDLE_SECONDS
 from cdc.watch.observe import Polled
 from connectors.clock import boottime
-from connectors.courier import Courier
+from connectors.couriers import AnyCourier
 from outbox.claims import Unsettled
 from outbox.lanes import LeaseLost
 from outbox.ledger import LaneLedger
@@ -32,7 +32,9 @@ LOOK_AROUND_SECONDS = 1.0
 class LaneWorker:
     """Serves one lane; ``step`` is one round, ``run`` goes round until ``stop``, then drains."""
 
-    def __init__(self, ledger: LaneLedger, courier: Courier, routes: Routes, policy: LanePolicy, house: House) -> None:
+    def __init__(
+        self, ledger: LaneLedger, courier: AnyCourier, routes: Routes, policy: LanePolicy, house: House
+    ) -> None:
         self._ledger = ledger
         self._policy = policy
         self._routes = {policy.mapping_version: routes}

@@ -338,6 +338,7 @@ def test_a_collection_that_does_not_exist_stops_the_connector(server: Radicale) 
 )
 def test_the_probe_tells_what_is_wrong(server: Radicale, path: str, password: str, expected: str | None) -> None:
     kind = kinds()["caldav"]
+    assert kind.probe is not None
     probe = kind.probe(f"{server.url}/hms/{path}", kind.options())
     transport = open_transport("curl", Channel(auth=Basic("hms", SecretStr(password)), allow_addresses=LOOPBACK), 1)
     problem = probe_problem(transport, probe, 5)

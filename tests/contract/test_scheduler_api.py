@@ -161,6 +161,7 @@ def test_the_http_kind_reaches_an_upsert_api(scheduler: Scheduler) -> None:
 )
 def test_the_probe_tells_what_is_wrong(scheduler: Scheduler, path: str, token: str, expected: str | None) -> None:
     kind = kinds()["scheduler"]
+    assert kind.probe is not None
     channel = Channel(auth=Bearer(SecretStr(token)), allow_addresses=LOOPBACK)
     transport = open_transport("requests", channel, 1)
     problem = probe_problem(transport, kind.probe(scheduler.url + path, kind.options()), 5)

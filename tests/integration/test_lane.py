@@ -215,6 +215,35 @@ def test_once_or_ask_never_sends_twice_by_itself(db: outbox_db.Connection, taken
     assert row["due_at"] is None
 
 
+def test_at_least_sends_again_by_itself_until_an_answer_comes(db: outbox_db.Connection, taken: Take) -> None:
+    """A platform that forgets keys shows the change twice: that is what its name says."""
+    policy = with_guarantee(Guarantee.AT_LEAST)
+    registered(db, policy)
+    lost = write(db, "r")
+    answers = [p.LOSE_ANSWER, p.APPLY]
+    platform = Platform(behave=lambda _d: answers.pop(0), remembers_keys=False)
+    hand = taken(platform, policy)
+    hand.until(lambda: not answers and not states(db))
+    assert platform.effects == {Record("notice", "r"): [lost, lost]}
+    assert unbalanced(db) == []
+
+
+def test_the_heir_of_an_at_least_lane_resends_what_was_perhaps_sent(db: outbox_db.Connection, taken: Take) -> None:
+    policy = with_guarantee(Guarantee.AT_LEAST)
+    registered(db, policy)
+    change = write(db, "r")
+    platform = Platform(remembers_keys=False)
+    dead = taken(platform, policy)
+    dead.courier.slow = lambda _delivery: True
+    dead.step(3)
+    dead.courier.release()  # it arrived; nobody lived to hear it
+    expire_leases(db)
+    heir = taken(platform, policy)
+    heir.until(lambda: len(platform.effects[Record("notice", "r")]) == 2)
+    heir.until(lambda: not states(db) and unbalanced(db) == [])
+    assert platform.effects == {Record("notice", "r"): [change, change]}
+
+
 def test_a_weak_guarantee_writes_its_intent_before_each_send(db: outbox_db.Connection, taken: Take) -> None:
     policy = with_guarantee(Guarantee.ONCE_OR_ASK)
     registered(db, policy)

@@ -53,6 +53,40 @@ def test_the_table_is_long_enough() -> None:
     assert len({case.name for case in BROKEN}) == len(BROKEN) >= 60
 
 
+DATABASE = """
+    kind: sql
+    url: postgresql://db.example/court
+    options: {table: court.hearing, key: [id]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "said"),
+    [
+        (
+            "auth: {bearer: abc}",
+            "",
+            "14: connectors.Scheduler.auth: kind sql takes a user and a password (write basic)",
+        ),
+        ("proxy: http://p:1", "", "14: connectors.Scheduler.proxy: kind sql uses no HTTP proxy (remove it)"),
+        ("", "sqlite:///court.db", "10: connectors.Scheduler: sqlite:///court.db does not name a file from the root"),
+        ("", "postgresql://db.example", "10: connectors.Scheduler: postgresql://db.example does not name one database"),
+        (
+            "",
+            "postgresql://db.example/court?sslmode=disable",
+            "10: connectors.Scheduler: postgresql://db.example/court?s",
+        ),
+    ],
+)
+def test_a_connector_to_a_database_takes_what_a_database_knows(
+    line: str, instead: str, said: str, tmp_path: Path
+) -> None:
+    database = DATABASE.replace("postgresql://db.example/court", instead) if instead else DATABASE
+    old = VALID[VALID.index("\n    kind: scheduler") : VALID.index("    routes:")]
+    text = VALID.replace(old, f"{database}    {line}\n", 1)
+    assert str(complaint(text, tmp_path)).startswith(f"{tmp_path}/sync-config.yml:{said}")
+
+
 def test_the_config_that_the_table_breaks_is_valid(tmp_path: Path) -> None:
     (tmp_path / "sync-config.yml").write_text(VALID)
     assert list(load(tmp_path / "sync-config.yml", environment={}).connectors) == ["Scheduler"]

@@ -270,10 +270,25 @@ def test_delete_finds_the_id_where_a_look_up_can() -> None:
         ({**POST_PUT, "idempotency": {}}, Guarantee.ONCE_OR_ASK),
         ({**CHOSEN, "idempotency": {}}, Guarantee.CONVERGE),
         ({**POST_PUT, "idempotency": {"window": "24h"}, "lookup": BY_KEY}, Guarantee.EXACT_WINDOW),
+        ({**POST_PUT, "resend_in_doubt": True}, Guarantee.AT_LEAST),
+        ({**POST_PUT, "idempotency": {}, "resend_in_doubt": True}, Guarantee.AT_LEAST),
     ],
 )
 def test_the_guarantee_is_what_the_requests_can_carry(options: dict[str, Any], guarantee: Guarantee) -> None:
     assert rest(**options).guarantee is guarantee
+
+
+@pytest.mark.parametrize("stronger", [CHOSEN, {**POST_PUT, "lookup": BY_KEY}])
+def test_duplicates_are_not_accepted_by_name_where_none_can_happen(stronger: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="resend_in_doubt is not needed"):
+        HttpOptions.model_validate({**stronger, "resend_in_doubt": True})
+
+
+def test_who_accepts_duplicates_has_a_doubt_resent_at_once() -> None:
+    connector = rest(**POST_PUT, resend_in_doubt=True)
+    requests, outcome = drive(connector.exchange(delivery(doubt=True), upsert(), None), ok(201))
+    assert lines(requests) == ["POST /h"]
+    assert isinstance(outcome, Applied)
 
 
 def test_times_are_told_to_the_daemon() -> None:

@@ -113,6 +113,8 @@ def test_every_guarantee_has_its_rule() -> None:
     [
         (Guarantee.EXACT_CAS, DeliveryState.DEAD),
         (Guarantee.CONVERGE, DeliveryState.DEAD),
+        (Guarantee.AT_LEAST, DeliveryState.DEAD),
+        (Guarantee.EXACT_TX, DeliveryState.UNKNOWN),
         (Guarantee.VERIFY, DeliveryState.UNKNOWN),
         (Guarantee.ONCE_OR_ASK, DeliveryState.UNKNOWN),
     ],

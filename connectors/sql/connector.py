@@ -1,0 +1,33 @@
+"""The connector of the ``sql`` kind: which database a URL means, and the class that it carries."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from connectors.channel import Channel
+from connectors.sql.dialect import Dialect
+from connectors.sql.options import SqlOptions
+from connectors.sql.postgresql import PostgreSql
+from connectors.sql.session import SqlSession
+from connectors.sql.sqlite import Sqlite
+from outbox.model import Guarantee
+
+
+class SqlConnector:
+    """Delivers to one table of one database."""
+
+    guarantee = Guarantee.EXACT_TX
+    quiet_seconds = 0.0
+    window_seconds: float | None = None
+
+    def __init__(self, url: str, options: SqlOptions) -> None:
+        self._options = options
+        self._dialect: Dialect
+        if urlsplit(url).scheme == "sqlite":
+            self._dialect = Sqlite(url)
+        else:
+            self._dialect = PostgreSql(url, unencrypted=options.unencrypted)
+
+    def open(self, channel: Channel, deadline_seconds: float) -> SqlSession:
+        """A session of its own, not connected yet."""
+        return SqlSession(self._dialect, self._options, channel, deadline_seconds)

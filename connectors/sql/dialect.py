@@ -1,0 +1,47 @@
+"""What differs between databases, in one place: reaching them, upserts, and the meaning of their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine, Executable
+
+from connectors.channel import Channel
+from connectors.sql.failures import Failed
+from outbox.model import Json
+
+Rows = Sequence[Mapping[str, Json]]
+TableName = tuple[str | None, str]
+"""Schema and name."""
+
+
+class Dialect(Protocol):
+    """One kind of database behind one URL."""
+
+    def connect(self, channel: Channel, deadline_seconds: float) -> Any:
+        """A connection of the driver. Raises TransportFailure."""
+
+    def engine(self, raw: Any) -> Engine:
+        """SQLAlchemy over that one connection."""
+
+    def cut(self, raw: Any) -> None:
+        """Break what the connection is doing, from another thread."""
+
+    def failed(self, error: BaseException, *, committing: bool) -> Failed:
+        """What an error of the driver means."""
+
+    def unfit(self, connection: Connection, table: TableName) -> str | None:
+        """Why the table cannot carry EXACT_TX; None when it can."""
+
+    def insert(self, table: TableName, columns: Sequence[str]) -> Executable:
+        """Adds rows; a key that exists is an error."""
+
+    def upsert(self, table: TableName, key: Sequence[str], columns: Sequence[str]) -> Executable:
+        """Adds rows, or changes these columns of those that exist."""
+
+    def delete(self, table: TableName, key: Sequence[str]) -> Executable:
+        """Removes rows; those that do not exist are no error."""
+
+    def parameters(self, rows: Rows, columns: Sequence[str]) -> Any:
+        """What one execution of these statements takes for many rows."""

@@ -1,0 +1,103 @@
+"""Our ledger in the target's own database: which delivery wrote each record last.
+
+Written in the transaction of the effect, so it knows for certain what no lost answer can tell: whether a delivery is
+applied, and whether the target is past it. One row per record, which stays when the record is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Connection, DateTime, Integer, MetaData, String, Table, Text, select
+
+from outbox.model import Delivery, Json, Record, RemoteObject
+
+NAME = "hms_sync_ledger"
+KEY = ("connector", "record_type", "record_key")
+
+
+class Standing(Enum):
+    """Where a record stands at the target, seen from one delivery."""
+
+    FIRST = "never written"
+    DUE = "written by an earlier delivery"
+    APPLIED = "written by this very delivery"
+    PASSED = "written by a later one"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The delivery that wrote a record last."""
+
+    key: str
+    generation: int
+    written: RemoteObject
+
+
+def table(schema: str | None) -> Table:
+    return Table(
+        NAME,
+        MetaData(),
+        Column("connector", String(63), primary_key=True),
+        Column("record_type", String(63), primary_key=True),
+        Column("record_key", Text, primary_key=True),
+        Column("key", String(36), nullable=False),
+        Column("generation", Integer, nullable=False),
+        Column("change_id", BigInteger, nullable=False),
+        Column("xid", BigInteger, nullable=False),
+        Column("command_id", BigInteger, nullable=False),
+        Column("applied_at", DateTime(timezone=True), nullable=False),
+        schema=schema,
+    )
+
+
+def standing(entry: Entry | None, delivery: Delivery) -> Standing:
+    """What ``delivery`` finds. A replay has a key of its own and is applied over the generations before it."""
+    if entry is None:
+        return Standing.FIRST
+    if entry.key == str(delivery.key):
+        return Standing.APPLIED
+    replayed_since = entry.written.change_id == delivery.change.id and entry.generation > delivery.generation
+    return Standing.PASSED if replayed_since or entry.written.is_newer_than(delivery.change) else Standing.DUE
+
+
+def row_of(delivery: Delivery) -> dict[str, Json]:
+    """The row that says: written by this delivery."""
+    change = delivery.change
+    return {
+        "connector": delivery.connector,
+        "record_type": change.record_type,
+        "record_key": change.record_key,
+        "key": str(delivery.key),
+        "generation": delivery.generation,
+        "change_id": change.id,
+        "xid": change.xid,
+        "command_id": change.command_id,
+        "applied_at": datetime.now(UTC).isoformat(sep=" "),
+    }
+
+
+def locked(connection: Connection, ledger: Table, deliveries: Iterable[Delivery]) -> dict[Record, Entry]:
+    """The entries of these records (of one connector), locked until the transaction ends."""
+    found: dict[Record, Entry] = {}
+    by_type: dict[tuple[str, str], list[str]] = {}
+    for delivery in deliveries:
+        by_type.setdefault((delivery.connector, delivery.change.record_type), []).append(delivery.change.record_key)
+    for (connector, record_type), keys in by_type.items():
+        query = (
+            select(ledger)
+            .where(ledger.c.connector == connector, ledger.c.record_type == record_type, ledger.c.record_key.in_(keys))
+            .order_by(ledger.c.record_key)
+            .with_for_update()
+        )
+        found |= {Record(record_type, row["record_key"]): _entry(row) for row in connection.execute(query).mappings()}
+    return found
+
+
+def _entry(row: Mapping[Any, Any]) -> Entry:
+    written = RemoteObject(change_id=row["change_id"], xid=row["xid"], command_id=row["command_id"])
+    return Entry(row["key"], row["generation"], written)

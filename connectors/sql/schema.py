@@ -1,0 +1,75 @@
+"""What must be true of the target before anything is written: its table, the key's uniqueness, our ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from sqlalchemy import Connection, Inspector, Table, inspect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateTable
+
+from connectors.sql import ledger
+from connectors.sql.dialect import Dialect
+from connectors.sql.options import SqlOptions
+from outbox.model import HmsSyncError
+
+
+def require_fit(connection: Connection, dialect: Dialect, options: SqlOptions) -> None:
+    """Raises HmsSyncError where the table cannot carry what the kind promises."""
+    schema, name = options.schema_and_name
+    inspector = inspect(connection)
+    if not inspector.has_table(name, schema):
+        raise HmsSyncError(f"there is no table {options.table} in the target; create it, or correct options.table")
+    if (reason := dialect.unfit(connection, (schema, name))) is not None:
+        raise HmsSyncError(f"{options.table} {reason}; name another table in options.table")
+    if set(options.key) not in _unique_sets(inspector, name, schema):
+        columns = ", ".join(options.key)
+        raise HmsSyncError(
+            f"({columns}) is no unique key of {options.table}; add a primary key or unique constraint over exactly "
+            "these columns, or correct options.key"
+        )
+
+
+def require_ledger(connection: Connection, table: Table) -> None:
+    """Our ledger, made where it is missing. Raises HmsSyncError with the statement for somebody who may."""
+    if not inspect(connection).has_table(table.name, table.schema):
+        _create(connection, table)
+    inspector = inspect(connection)
+    columns = {column["name"] for column in inspector.get_columns(table.name, table.schema)}
+    key = set(inspector.get_pk_constraint(table.name, table.schema)["constrained_columns"])
+    if key != set(ledger.KEY) or not {column.name for column in table.columns} <= columns:
+        raise HmsSyncError(
+            f"{table.fullname} of the target is not the ledger that this version keeps; it must be: "
+            + _ddl(connection, table)
+        )
+
+
+def _create(connection: Connection, table: Table) -> None:
+    try:
+        table.create(connection)
+    except DBAPIError as error:
+        connection.rollback()
+        if not inspect(connection).has_table(table.name, table.schema):  # else another lane was faster
+            said = str(error.orig).partition("\n")[0]
+            raise HmsSyncError(
+                f"our ledger cannot be created in the target ({said}); let its owner run, and grant us SELECT, "
+                f"INSERT and UPDATE on it: {_ddl(connection, table)}"
+            ) from error
+
+
+def _ddl(connection: Connection, table: Table) -> str:
+    return " ".join(str(CreateTable(table).compile(dialect=connection.dialect)).split())
+
+
+def _unique_sets(inspector: Inspector, name: str, schema: str | None) -> Collection[set[str]]:
+    return list(_unique(inspector, name, schema))
+
+
+def _unique(inspector: Inspector, name: str, schema: str | None) -> Iterator[set[str]]:
+    yield set(inspector.get_pk_constraint(name, schema)["constrained_columns"])
+    for constraint in inspector.get_unique_constraints(name, schema):
+        yield set(constraint["column_names"])
+    for index in inspector.get_indexes(name, schema):
+        partial = any(name.endswith("_where") for name in index.get("dialect_options") or {})
+        if index["unique"] and not partial and None not in index["column_names"]:
+            yield {str(column) for column in index["column_names"]}

@@ -1,0 +1,215 @@
+"""One connection to a target database: a batch is one transaction, of the effects and of our ledger together.
+
+When a batch fails because of a record, its halves are tried, so that one bad row stops only itself; so are those of a
+batch that holds a record twice, because the statements of a transaction take the rows by their shape, not in order.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+
+from connectors.batch import Gate, Item, OutOfTime
+from connectors.channel import Channel
+from connectors.courier import unsent
+from connectors.exchange import TransportFailure
+from connectors.sql import ledger
+from connectors.sql.dialect import Dialect
+from connectors.sql.failures import Failed
+from connectors.sql.ledger import Standing
+from connectors.sql.options import SqlOptions
+from connectors.sql.schema import require_fit, require_ledger
+from outbox.model import Action, Answer, Applied, ErrorClass, HmsSyncError, NotApplied, Outcome, Rejected, Unknown
+
+_SETTLED = {
+    Standing.FIRST: Applied(),
+    Standing.DUE: Applied(),
+    Standing.APPLIED: Applied(Answer(excerpt="the target's ledger has it: applied by an earlier attempt")),
+    Standing.PASSED: Applied(Answer(excerpt="the target's ledger is past this change: nothing was written")),
+}
+_STATEMENTS = 64
+"""Kept per kind of statement: one for each set of columns that the mappings make."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Failure(Exception):
+    """A transaction that is over, or could not begin; ``outcome`` says why."""
+
+    def __init__(self, outcome: Failed) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+
+
+class SqlSession:
+    """Delivers to one table; see :class:`~connectors.batch.BatchSession`."""
+
+    def __init__(self, dialect: Dialect, options: SqlOptions, channel: Channel, deadline_seconds: float) -> None:
+        self._dialect = dialect
+        self._options = options
+        self._channel = channel
+        self._deadline_seconds = deadline_seconds
+        self._table = options.schema_and_name
+        self._key = tuple(options.key)
+        self._ledger = ledger.table(self._table[0])
+        self._connection: Connection | None = None
+        self._raw: Any = None
+        self._raw_lock = threading.Lock()
+        self._insert = lru_cache(_STATEMENTS)(dialect.insert)
+        self._upsert = lru_cache(_STATEMENTS)(dialect.upsert)
+        self._delete = lru_cache(_STATEMENTS)(dialect.delete)
+
+    def deliver(self, batch: Sequence[Item], gate: Gate) -> Iterator[Outcome]:
+        if len({item.delivery.record for item in batch}) == len(batch):
+            try:
+                return (yield from self._transaction(batch, gate))
+            except _Failure as failure:
+                outcome = failure.outcome
+            if len(batch) == 1 or isinstance(outcome, Unknown) or outcome.platform:
+                return (yield from [outcome] * len(batch))
+        middle = len(batch) // 2
+        yield from self.deliver(batch[:middle], gate)
+        yield from self.deliver(batch[middle:], gate)
+
+    def problem(self) -> str | None:
+        try:
+            self._open(keep=False)
+        except _Failure as failure:
+            return failure.outcome.reason
+        self._drop()
+        return None
+
+    def cut(self) -> None:
+        with self._raw_lock:
+            if self._raw is not None:
+                self._dialect.cut(self._raw)
+
+    def close(self) -> None:
+        self._drop()
+
+    # ------------------------------------------------------------ one transaction
+
+    def _transaction(self, batch: Sequence[Item], gate: Gate) -> list[Outcome]:
+        connection = self._connected()
+        committing = False
+        try:
+            outcomes = self._write(connection, batch)
+            gate.pass_through()
+            committing = True
+            connection.commit()
+        except OutOfTime:
+            self._drop()
+            raise
+        except Exception as error:
+            outcome = self._judged(error, committing=committing)
+            self._undo(outcome)
+            raise _Failure(outcome) from error
+        return outcomes
+
+    def _write(self, connection: Connection, batch: Sequence[Item]) -> list[Outcome]:
+        entries = ledger.locked(connection, self._ledger, [item.delivery for item in batch])
+        found = [(item, ledger.standing(entries.get(item.delivery.record), item.delivery)) for item in batch]
+        by_standing = {each: [item for item, standing in found if standing is each] for each in Standing}
+        self._note(connection, by_standing[Standing.FIRST], by_standing[Standing.DUE])
+        self._take_effect(connection, [item for item, standing in found if standing in (Standing.FIRST, Standing.DUE)])
+        return [_SETTLED[standing] for _, standing in found]
+
+    def _note(self, connection: Connection, first: Sequence[Item], due: Sequence[Item]) -> None:
+        """Our ledger first: of two senders that write a record for the first time, one fails here."""
+        name, columns = (self._table[0], ledger.NAME), tuple(column.name for column in self._ledger.columns)
+        try:
+            self._execute(
+                connection, self._insert(name, columns), [ledger.row_of(item.delivery) for item in first], columns
+            )
+        except IntegrityError as error:
+            reason = "another sender wrote this record at the same moment"
+            raise _Failure(NotApplied(ErrorClass.CONFLICT, reason)) from error
+        upsert = self._upsert(name, ledger.KEY, columns)
+        self._execute(connection, upsert, [ledger.row_of(item.delivery) for item in due], columns)
+
+    def _take_effect(self, connection: Connection, items: Sequence[Item]) -> None:
+        """The rows themselves, one statement for those that have the same columns."""
+        groups: dict[tuple[Action, tuple[str, ...]], list[Any]] = {}
+        for item in items:
+            row = self._row(item)
+            groups.setdefault((item.message.action, tuple(row)), []).append(row)
+        for (action, columns), rows in groups.items():
+            removes = action is Action.DELETE
+            statement = self._delete(self._table, columns) if removes else self._upsert(self._table, self._key, columns)
+            self._execute(connection, statement, rows, columns)
+
+    def _row(self, item: Item) -> dict[str, Any]:
+        document = item.message.document
+        for name in self._key:
+            if document.get(name) is None:
+                reason = f"the mapped document has no value for the key column {name}; add it to the mapping's fields"
+                raise _Failure(Rejected(ErrorClass.MAPPING, reason))
+        if item.message.action is Action.DELETE:
+            return {name: document[name] for name in self._key}
+        return dict(document)
+
+    def _execute(self, connection: Connection, statement: Any, rows: Sequence[Any], columns: Sequence[str]) -> None:
+        if rows:
+            connection.execute(statement, self._dialect.parameters(rows, columns))
+
+    def _judged(self, error: Exception, *, committing: bool) -> Failed:
+        if isinstance(error, _Failure):
+            return error.outcome
+        if isinstance(error, DBAPIError) and error.orig is not None:
+            return self._dialect.failed(error.orig, committing=committing)
+        _log.error("a transaction in the target %s failed", self._options.table, exc_info=error)
+        reason = "the connector failed on this record (a defect; the log has the details)"
+        return Unknown(ErrorClass.INTERNAL, reason) if committing else Rejected(ErrorClass.INTERNAL, reason)
+
+    # ------------------------------------------------------------ the connection
+
+    def _connected(self) -> Connection:
+        """The connection, made and checked when there is none. Raises _Failure."""
+        return self._connection if self._connection is not None else self._open(keep=True)
+
+    def _open(self, *, keep: bool) -> Connection:
+        """A connection to a target that is as it must be, with our ledger made there (``keep``) or only tried."""
+        try:
+            raw = self._dialect.connect(self._channel, self._deadline_seconds)
+            with self._raw_lock:
+                self._raw = raw
+            self._connection = connection = self._dialect.engine(raw).connect()
+            require_fit(connection, self._dialect, self._options)
+            require_ledger(connection, self._ledger)
+            connection.commit() if keep else connection.rollback()
+        except TransportFailure as failure:
+            raise _Failure(unsent(failure)) from failure
+        except HmsSyncError as error:
+            self._drop()
+            raise _Failure(Rejected(ErrorClass.MISCONFIGURED, str(error), platform=True)) from error
+        except SQLAlchemyError as error:
+            outcome = self._judged(error, committing=False)
+            self._drop()
+            raise _Failure(outcome if isinstance(outcome, Unknown) else replace(outcome, platform=True)) from error
+        return connection
+
+    def _undo(self, outcome: Failed) -> None:
+        """Nothing of the transaction stays; a connection that cannot even roll back is given up."""
+        if self._connection is not None and not isinstance(outcome, Unknown) and not outcome.platform:
+            with suppress(SQLAlchemyError):
+                return self._connection.rollback()
+        return self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(SQLAlchemyError):
+                connection.invalidate()
+                connection.close()
+        with self._raw_lock:
+            raw, self._raw = self._raw, None
+            if raw is not None:
+                raw.close()
