@@ -20,6 +20,7 @@ from cdc.watch.observe import Observer
 from outbox.model import HmsSyncError
 
 _LOG = logging.getLogger(__name__)
+_LOOK_SECONDS = 0.2
 
 
 def run(path: Path, *, observers: Sequence[Observer] = (), point: Callable[[str], None] = no_point) -> None:
@@ -42,11 +43,20 @@ def run(path: Path, *, observers: Sequence[Observer] = (), point: Callable[[str]
 
 
 def _obey(signals: queue.SimpleQueue[int], daemon: Daemon, path: Path) -> None:
-    while signals.get() == signal.SIGHUP:
+    while _next(signals) == signal.SIGHUP:
         _reload(daemon, path)
     # A second signal must still be able to end a drain that takes too long.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
+
+
+def _next(signals: queue.SimpleQueue[int]) -> int:
+    """Waits in short steps: a signal that comes just before a wait begins is handled only when that wait ends."""
+    while True:
+        try:
+            return signals.get(timeout=_LOOK_SECONDS)
+        except queue.Empty:
+            continue
 
 
 def _reload(daemon: Daemon, path: Path) -> None:
