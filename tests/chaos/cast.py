@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from outbox.model import Guarantee, Json
+from tests.chaos.archive import TABLE
 from tests.chaos.haste import DEADLINE_SECONDS
 from tests.chaos.oracle import Shown
 from tests.faults.proxy import Fault, Kind
@@ -14,6 +15,16 @@ _WRITES: Mapping[str, Json] = {
     "create": {"method": "PUT", "path": "/documents/{id}"},
     "delete": {"method": "DELETE", "path": "/documents/{id}"},
     "idempotency": {"header": "Idempotency-Key"},
+}
+_EVENTS: Mapping[str, Json] = {
+    **{name: {"method": "POST", "path": "/events"} for name in ("create", "update", "delete")},
+    "idempotency": {"header": "Idempotency-Key"},
+}
+MAPPINGS: Mapping[str, Json] = {
+    "shift_for_log": {
+        "output": "json",
+        "fields": {"unit": "unit_code", "date": "shift_date", "no": "shift_no", "status": "status"},
+    }
 }
 _HEARING = "is_public && status != 'draft'"
 
@@ -81,11 +92,17 @@ PARTS = (
         where=_HEARING, place="scheduler/hearings",
     ),
     Part(
+        "archive", "sql", Guarantee.EXACT_TX, "hearing_schedule", "hearing_for_scheduler", _public_hearing,
+        where=_HEARING, place="scheduler/hearings",
+        options={"table": TABLE, "key": ["id"], "unencrypted": True},
+    ),
+    Part(
+        "http-least", "http", Guarantee.AT_LEAST, "patrol_timetable", "shift_for_log", _every,
+        options={**_EVENTS, "resend_in_doubt": True},
+    ),
+    Part(
         "http-ask", "http", Guarantee.ONCE_OR_ASK, "gis_feature", "feature_for_map", _every,
-        options={
-            **{name: {"method": "POST", "path": "/events"} for name in ("create", "update", "delete")},
-            "idempotency": {"header": "Idempotency-Key"},
-        },
+        options=_EVENTS,
     ),
 )  # fmt: skip
 

@@ -37,6 +37,7 @@ def run(order: Order, folder: Path, say: Say) -> Account:
         person, watch = Person(estate), Watch(estate.database.dsn)
         clerks = office(estate.database.dsn, watch, seed=order.seed, clerks=order.clerks)
         with large_world(), _at_work([*clerks, person, watch]):
+            estate.break_loose()
             storm = _Storm(estate, crew, watch, order, say)
             storm.rage()
         account.storm_seconds = storm.seconds
@@ -137,8 +138,7 @@ class _Storm:
 
     def _cut_off(self) -> None:
         """A platform, or the database, refuses connections for a moment; all that were open are reset."""
-        proxies = [self._estate.wire, *(actor.proxy for actor in self._estate.actors)]
-        with self._dice.choice(proxies).flapping(up_seconds=0.05, down_seconds=0.2):
+        with self._dice.choice(self._estate.proxies).flapping(up_seconds=0.05, down_seconds=0.2):
             self._crew.look_after(seconds=self._dice.uniform(0.3, 1.0))
 
     def _report(self) -> None:

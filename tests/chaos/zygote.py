@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,9 @@ from typing import NoReturn
 from cdc import migrate, ownership
 from cdc.assembly import assemble
 from cdc.config import Config, load
+from cdc.config.live import live_check
+from connectors.batch import BatchConnector
+from outbox import db
 from tests.chaos import haste
 from tests.chaos.process import Order, live
 from tests.chaos.slate import Slate
@@ -29,6 +33,14 @@ from tests.chaos.slate import Slate
 _PR_SET_PDEATHSIG = 1
 _IN, _OUT = 0, 1
 _DEFECT = 70
+_PATIENCE_SECONDS = 10.0
+
+
+class Open:
+    """A gate for batches of nothing, which are delivered so that the target has our ledger."""
+
+    def pass_through(self) -> None:
+        pass
 
 
 class Zygote:
@@ -116,14 +128,25 @@ class Zygote:
         os.write(_OUT, json.dumps(what).encode() + b"\n")
 
 
+def warm_up(config: Config, dsn: str) -> None:
+    """What is imported or computed at first use is so before the first fork."""
+    assemble(config)
+    migrate.pending(dsn)
+    with db.connect(dsn, name="chaos zygote") as connection:
+        live_check(config, connection)
+    for built in map(config.build, config.connectors):
+        if isinstance(built.connector, BatchConnector):
+            list(built.connector.open(built.channel, _PATIENCE_SECONDS).deliver([], Open()))
+    assert threading.active_count() == 1
+
+
 def main(config: Path, slate: Path) -> None:
     logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(message)s")
     ownership.require_own_packages()
     haste.shorten_times()
     ready = haste.hurried(load(config))
     assert ready.database.dsn is not None
-    assemble(ready)  # so that what is imported late is imported before the first fork
-    migrate.pending(ready.database.dsn.get_secret_value())
+    warm_up(ready, ready.database.dsn.get_secret_value())
     gc.collect()
     gc.freeze()
     Zygote(ready, Slate(slate)).serve()
