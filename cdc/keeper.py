@@ -13,13 +13,14 @@ import psycopg
 
 from cdc.assembly import Kit
 from cdc.lane.house import House, no_point
+from cdc.lane.permit import Permit
 from cdc.lane.tide import Tide
 from cdc.lane.worker import LaneWorker
 from cdc.watch.logs import fields
 from cdc.watch.observe import LaneGivenUp, LaneTaken, LeaseLost, Observer, silent
 from connectors.clock import boottime
 from outbox import db
-from outbox.lanes import LaneId, Worker
+from outbox.lanes import LaneId, Worker, note_fenced
 from outbox.lanes import LeaseLost as LeaseLostError
 
 _LOG = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Berth:
     point: Callable[[str], None] = no_point
     beat: Callable[[str], None] = lambda _name: None
     ended: Callable[[str], None] = lambda _name: None
+    permit: Permit = field(default_factory=Permit)
 
     def connection_name(self, part: str) -> str:
         return f"hms-sync {str(self.identity)[:8]} {part}"
@@ -68,11 +70,11 @@ class LaneThread(threading.Thread):
             self._serve()
         except LeaseLostError:
             self.failed = True
-            self._berth.observe(LeaseLost(self.lane.connector, self.lane.lane))
-            _LOG.warning("lease lost", extra=self._fields())
+            self._tell_when_fenced(refused=True)
         except (db.DatabaseUnavailable, psycopg.Error) as error:
             self.failed = True
             _LOG.warning("the database failed a lane", extra=self._fields(reason=str(error).strip()))
+            self._tell_when_fenced(refused=False)
         except Exception:  # noqa: BLE001  one lane's defect must not end the others
             self.failed = True
             _LOG.exception("a lane ended by a defect; it will be taken up again", extra=self._fields())
@@ -83,12 +85,25 @@ class LaneThread(threading.Thread):
     def _serve(self) -> None:
         berth = self._berth
         with db.connect(berth.dsn, name=berth.connection_name(f"{self.lane.connector}/{self.lane.lane}")) as connection:
-            house = House(berth.tide, self._leased_at, self._observe, berth.point)
+            house = House(berth.tide, self._leased_at, self._observe, berth.point, berth.permit)
             self._worker = self._kit.worker(connection, self.lane, house)
             if self._stop_wanted.is_set():
                 self._worker.stop()
             self._worker.run()
             Worker(connection, berth.identity, connectors=(), lease_seconds=0).release(self.lane)
+
+    def _tell_when_fenced(self, *, refused: bool) -> None:
+        """Who comes back to a lane of somebody else says so: in the audit, the metrics and the log."""
+        berth, lane = self._berth, self.lane
+        try:
+            with db.connect(berth.dsn, name=berth.connection_name(f"{lane.connector}/{lane.lane}")) as connection:
+                fenced = note_fenced(connection, lane, refused=refused)
+        except (db.DatabaseUnavailable, psycopg.Error) as error:
+            fenced = refused
+            _LOG.warning("a lost lease could not be audited", extra=self._fields(reason=str(error).strip()))
+        if fenced:
+            berth.observe(LeaseLost(lane.connector, lane.lane))
+            _LOG.warning("lease lost", extra=self._fields())
 
     def _observe(self, event: object) -> None:
         self._berth.beat(self.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -68,8 +68,11 @@ def _await(dsn: str, connection: db.Connection, kit: Kit, change_id: int, until:
         if lane is None:
             time.sleep(POLL_SECONDS)
             continue
-        with suppress(LeaseLost), _driver(dsn, kit, worker, lane, leased_at, change_id) as driver:
-            _drive(driver, connection, connector, change_id, until)
+        try:
+            with _driver(dsn, kit, worker, lane, leased_at, change_id) as driver:
+                _drive(driver, connection, connector, change_id, until)
+        except LeaseLost:
+            lanes.note_fenced(connection, lane, refused=True)
     return result
 
 

@@ -30,6 +30,11 @@ from outbox.model import (
 MAX_REQUESTS = 12
 """More requests than this in one exchange are a defect of its connector."""
 
+_ALTERED = Unknown(
+    ErrorClass.ALTERED,
+    "it may have been applied, and would now be sent with other bytes under the same key (the mapping's code, the "
+    "address, a library or a fetched value has changed): look at the platform, then `hms-sync resolve`",
+)
 _MISCONFIGURED = frozenset({ErrorClass.MISCONFIGURED, ErrorClass.CREDENTIALS})
 _log = logging.getLogger(__name__)
 
@@ -128,7 +133,11 @@ class Courier:
             if result is not None:
                 run.note(result)
             try:
-                result = self._send(run, self._step(run, result))
+                request = self._step(run, result)
+                if self._is_altered(run, request):
+                    run.exchange.close()
+                    return self._end(run, _ALTERED)
+                result = self._send(run, request)
             except StopIteration as stop:
                 return self._end(run, stop.value)
             except TransportFailure as failure:
@@ -148,6 +157,13 @@ class Courier:
         if run.requests > MAX_REQUESTS:
             raise RuntimeError("an exchange must end within a few requests")
         return request
+
+    def _is_altered(self, run: _Run, request: HttpRequest) -> bool:
+        """True when a platform that goes by our key alone would take other bytes for what it may have applied."""
+        delivery = run.delivery
+        if not (delivery.doubt and delivery.request_hash and request.writes and run.request_hash is None):
+            return False
+        return self._connector.guarantee is Guarantee.EXACT_WINDOW and request_hash(request) != delivery.request_hash
 
     def _send(self, run: _Run, request: HttpRequest) -> TransportFailure | None:
         """Give the request to the transport; a failure only when its time is already over."""

@@ -38,6 +38,15 @@ class LaneState:
 
 
 @dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a lane sees when it looks up: seconds until the next delivery is due, and until the next suspect is."""
+
+    paused: bool = False
+    due_in: float | None = None
+    suspect_due_in: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """A claimed change with what the platform is known to hold; ``blocked``: an earlier one of its record is open."""
 
@@ -84,6 +93,8 @@ class Unsettled:
     request_hash: str | None = None
     attempts: int | None = None
     """Attempts used so far; None: this attempt counts."""
+    doubt: bool = False
+    """True when this attempt may have been applied, whatever the state says."""
 
     @property
     def attempts_used(self) -> int:

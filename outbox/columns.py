@@ -79,8 +79,14 @@ _ERROR: dict[str, Callable[[Any], Any]] = {
     "last_error": lambda entry: entry.error[:2000] if entry.error else None,
     "last_answer": lambda entry: _json(entry.answer),
     "request_hash": lambda entry: entry.request_hash,
+    "doubt": lambda entry: entry.delivery.doubt or entry.doubt,
 }
-ENTERING = {**_DELIVERY, **_ERROR, "first_failed_at": lambda entry: entry.delivery.first_failed_at}
+ENTERING = {
+    **_DELIVERY,
+    **_ERROR,
+    "deaths": lambda entry: entry.delivery.deaths,
+    "first_failed_at": lambda entry: entry.delivery.first_failed_at,
+}
 CHANGING = {**_ERROR, "fence": lambda entry: entry.delivery.fence}
 LEAVING: dict[str, Callable[[Any], Any]] = {
     "change_id": lambda delivery: delivery.change.id,

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from outbox.db import Connection
 from outbox.inspect import Row, open_transactions, read
+from outbox.model import ErrorClass
 
 LIMIT: Final = 200
 """Changes and audit entries of one record that are shown, newest first."""
@@ -113,10 +114,8 @@ def why(row: Row) -> str:
     state = row["state"]
     if state in _SETTLED:
         return _SETTLED_WHY[state]
-    if state == "dead":
-        return f"given up after {row['attempts']} attempts: {row['last_error']}"
-    if state == "unknown":
-        return f"sent, and nobody knows whether it was applied: {row['last_error']}"
+    if state in ("dead", "unknown"):
+        return _why_stuck(row)
     if state == "held":
         return (
             f"held behind change {row['behind']} of the same record"
@@ -126,6 +125,14 @@ def why(row: Row) -> str:
     if state in ("in_flight", "claimed") and row["lane_owned"]:
         return "being sent now"
     return _why_idle(row)
+
+
+def _why_stuck(row: Row) -> str:
+    if row["error_class"] == ErrorClass.POISONED:
+        return f"put aside: {row['last_error']}"
+    if row["state"] == "dead":
+        return f"given up after {row['attempts']} attempts: {row['last_error']}"
+    return f"sent, and nobody knows whether it was applied: {row['last_error']}"
 
 
 def _why_idle(row: Row) -> str:

@@ -19,13 +19,18 @@ from outbox.statements import statement
 
 @dataclass(frozen=True, slots=True)
 class LaneId:
-    """A lane as held by one owner under one epoch (the fencing token)."""
+    """A lane as held by one owner under one epoch (the fencing token).
+
+    ``recoveries``: how often in a row it was taken over from the dead without a page turned in between.
+    """
 
     connector: str
     lane: int
     lanes: int
     owner: UUID
     epoch: int
+    recoveries: int = 0
+    after_death: bool = False
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -116,6 +121,21 @@ def note_act(
     return int(row["id"])
 
 
+def note_fenced(connection: Connection, lane: LaneId, *, refused: bool) -> bool:
+    """Writes down that ``lane`` has another owner by now; False when it is still under our epoch and nothing was
+    ``refused``. For a connection of its own: the worker's may have been what failed.
+    """
+    with connection.transaction():
+        now = connection.execute(statement("lanes", "owner_now"), lane.parameters).fetchone()
+        if now is None or (now["epoch"] == lane.epoch and not refused):
+            return False
+        heir = None if now["owner"] in (None, lane.owner) else str(now["owner"])
+        detail = {"lane": lane.lane, "epoch": lane.epoch, "epoch_now": now["epoch"], "owner_now": heir}
+        reason = "it stood still for longer than its lease; nothing more was written under its epoch"
+        note_act(connection, "fenced", lane.connector, f"worker {lane.owner}", reason, detail)
+        return True
+
+
 class Worker:
     """One running daemon (or one on-demand call) as the outbox knows it; holds lanes by lease."""
 
@@ -144,7 +164,8 @@ class Worker:
             row = self._connection.execute(statement("lanes", "acquire"), parameters).fetchone()
             if row is None:
                 return None
-            taken = LaneId(row["connector"], row["lane"], row["lanes"], self.identity, row["epoch"])
+            place = (row["connector"], row["lane"], row["lanes"])
+            taken = LaneId(*place, self.identity, row["epoch"], row["recoveries"], row["after_death"])
             if row["previous_owner"] is not None:
                 self._note_takeover(taken, row["previous_owner"])
             return taken

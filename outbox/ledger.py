@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from outbox import columns as cols
-from outbox.claims import Claim, LaneState, PageRead, Row, Settled, Token, Unsettled
+from outbox.claims import Claim, LaneState, PageRead, Row, Settled, Surroundings, Token, Unsettled
 from outbox.db import Connection
 from outbox.lanes import LaneId, LeaseLost, note_act
-from outbox.model import Delivery, DeliveryState, Guarantee, HmsSyncError, Json, Record
+from outbox.model import QUARANTINE_AFTER, Delivery, DeliveryState, Guarantee, HmsSyncError, Json, Record
 from outbox.statements import statement
 
 SPILL_LIMIT = 50_000
@@ -125,20 +125,36 @@ class LaneLedger:
         )
         return [self._row(row, claim.mapping_version) for row in rows]
 
+    def quarantine(self, state: DeliveryState, reason: str) -> int:
+        """Attempts that have killed one worker after the other are given up, with an act; returns how many."""
+        died = self.lane.after_death
+        rows = self._all("poisoned", died=died, limit=QUARANTINE_AFTER)
+        if not rows:
+            return 0
+        detail = {"lane": self.lane.lane, "epoch": self.lane.epoch, "changes": rows}
+        act = note_act(self._connection, "quarantine", self.lane.connector, f"worker {self.lane.owner}", reason, detail)
+        change_ids = [row["change_id"] for row in rows]
+        parameters = self._parameters(state=state, reason=reason, act_id=act, change_ids=change_ids)
+        return self._connection.execute(statement("ledger", "quarantine"), parameters).rowcount
+
     def recover_in_flight(self, due_in: float | None) -> int:
         """Attempts that a dead owner left in flight become unknown; returns how many."""
         return self._connection.execute(
-            statement("ledger", "recover_in_flight"), self._parameters(due_in=due_in)
+            statement("ledger", "recover_in_flight"), self._parameters(due_in=due_in, died=self.lane.after_death)
         ).rowcount
+
+    def forget_recoveries(self) -> None:
+        """The lane gets on: what its owners died of is not in its way any more."""
+        self._connection.execute(statement("ledger", "forget_recoveries"), self._parameters())
 
     def promote_heads(self) -> None:
         """What nothing stands before any more becomes due: the policy after a rejection may have changed."""
         self._connection.execute(statement("ledger", "promote_heads"), self._parameters())
 
-    def claim_due(self, busy: Iterable[Record], limit: int) -> list[Row]:
+    def claim_due(self, busy: Iterable[Record], limit: int, *, suspects: bool = False) -> list[Row]:
         """Due deliveries whose record is not busy, in flight from now on under a fence each."""
         names = [f"{record.record_type}\x1f{record.record_key}" for record in busy]
-        return [self._due_row(row) for row in self._all("claim_due", busy=names, limit=limit)]
+        return [self._due_row(row) for row in self._all("claim_due", busy=names, limit=limit, suspects=suspects)]
 
     # ------------------------------------------------------------ settle
 
@@ -182,8 +198,7 @@ class LaneLedger:
 
     def pause(self, reason: str, worker: str) -> None:
         """The whole platform refuses us: stop the connector, keep the rows, tell why; once."""
-        already, _ = self.look_around()
-        if already:
+        if self.look_around().paused:
             return
         act = note_act(self._connection, "pause", self.lane.connector, worker, reason)
         self._connection.execute(
@@ -205,10 +220,10 @@ class LaneLedger:
         assert row is not None  # noqa: S101  one row always
         return bool(row["ended"])
 
-    def look_around(self) -> tuple[bool, float | None]:
-        """(paused, seconds until the next delivery is due)."""
+    def look_around(self) -> Surroundings:
+        """What the lane must know between pages."""
         row = self._one("look_around")
-        return (False, None) if row is None else (row["paused"], row["due_in"])
+        return Surroundings() if row is None else Surroundings(**row)
 
     def definition(self, version: str) -> Mapping[str, Json]:
         """Routes and mappings as they were under ``version``."""
@@ -259,6 +274,8 @@ class LaneLedger:
             fence=row["fence"],
             doubt=row["doubt"],
             first_failed_at=row["first_failed_at"],
+            deaths=row["deaths"],
+            request_hash=row["request_hash"],
         )
         return Row(delivery, cols.remote_of(row))
 

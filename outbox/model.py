@@ -136,6 +136,8 @@ class ErrorClass(StrEnum):
     REFUSED = "refused"  # the platform does not accept this record: 400, 409, 413, 422
     MAPPING = "mapping"  # our own mapping failed on this record
     INTERNAL = "internal"  # a defect in a connector; the record is kept, the lane goes on
+    ALTERED = "altered"  # a resend would have other bytes under the same key
+    POISONED = "poisoned"  # the process died each time with this change in hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +255,12 @@ class RemoteObject:
         return self.change_id > change.id
 
 
+SUSPECT_AFTER = 3
+"""Deaths in a row after which a change is tried alone only: the next death leaves exactly one suspect."""
+QUARANTINE_AFTER = 6
+"""Deaths in a row, the last three of them alone, after which a change is not tried any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One attempt to bring one change to one connector."""
@@ -267,6 +275,10 @@ class Delivery:
     doubt: bool = False
     """True when an earlier attempt may have been applied: a connector that can must ask before it writes."""
     first_failed_at: datetime | None = None
+    deaths: int = 0
+    """How many workers in a row have died while this delivery was in flight."""
+    request_hash: str | None = None
+    """What an earlier attempt sent, where that is known."""
 
     @property
     def record(self) -> Record:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from outbox.db import Connection
 from outbox.lanes import note_act
-from outbox.model import AuditOutcome, DeliveryState, HmsSyncError, Record
+from outbox.model import AuditOutcome, DeliveryState, Guarantee, HmsSyncError, Record
 from outbox.operate import Desk, Person, acting, known_connector
 from outbox.selector import REPLAYABLE, Selector, Unclear
 from outbox.statements import statement
@@ -72,6 +72,8 @@ class ReplayResult:
     selected: int
     waiting: int = 0
     held: int = 0
+    doubtful: int = 0
+    """Dead letters that may have been applied: in state unknown now, until a person resolves them."""
     superseded: int = 0
     missing: int = 0
     changed: int = 0
@@ -203,6 +205,7 @@ def _replay_chunk(
         act_id=act,
         waiting=so_far.waiting + states[DeliveryState.WAITING],
         held=so_far.held + states[DeliveryState.HELD],
+        doubtful=so_far.doubtful + states[DeliveryState.UNKNOWN],
         superseded=so_far.superseded + fate_counts[SUPERSEDED],
         missing=so_far.missing + fate_counts[MISSING],
         changed=so_far.changed + len(chunk) - len(kept),
@@ -219,6 +222,11 @@ def _note(connection: Connection, result: ReplayResult, person: Person, selector
     return note_act(connection, "replay", selector.connector, person.actor, person.reason, detail)
 
 
+def _needs_a_word(one: Chosen, fate: Mapping[str, Any]) -> bool:
+    """A dead letter that may have been applied: under its new key it could be a second effect that nobody asked for."""
+    return one.state == DeliveryState.DEAD and fate["doubt"] and not Guarantee(fate["guarantee"]).replays_harmlessly
+
+
 def _enter(desk: Desk, going: Sequence[tuple[Chosen, Mapping[str, Any]]], act: int, person: Person) -> Counter[str]:
     """The old generations end as replayed, the new ones enter; younger waiting ones step back behind them."""
     if not going:
@@ -228,7 +236,9 @@ def _enter(desk: Desk, going: Sequence[tuple[Chosen, Mapping[str, Any]]], act: i
         "enter",
         change_ids=[one.change_id for one, _ in going],
         generations=[one.generation + 1 for one, _ in going],
-        doubts=[one.state == DeliveryState.UNKNOWN for one, _ in going],
+        doubts=[one.state == DeliveryState.UNKNOWN or fate["doubt"] for one, fate in going],
+        deaths=[fate["deaths"] for _, fate in going],
+        parked=[_needs_a_word(one, fate) for one, fate in going],
         act_id=act,
     )
     desk.hold_later(Record(row["record_type"], row["record_key"]) for row in entered)

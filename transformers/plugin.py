@@ -37,7 +37,7 @@ def _guarded(function: Plugin, reference: str, path: str) -> Plugin:
     def call(change: Change) -> Any:
         try:
             return function(change)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}"[:500]
             raise TransformError(f"{path}: {reference} failed on {change.record_key}: {reason}") from error
 

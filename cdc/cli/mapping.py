@@ -60,15 +60,14 @@ def check_mapping(
 
 def _routes(session: Session, connector: str | None, record_type: str | None) -> Iterator[tuple[str, str, Route]]:
     """The routes of the config that are meant: connector, record type, compiled route."""
-    from cdc.lane.routing import compile_routes
+    from cdc.lane.routing import compile_route
 
     config = session.config()
     for name in config.connectors:
         if connector in (None, name):
-            compiled = compile_routes(config.definition(name))
-            for each, route in sorted(compiled.by_type.items()):
+            for each, parts in sorted(config.definition(name)["routes"].items()):
                 if record_type in (None, each):
-                    yield name, each, route
+                    yield name, each, compile_route(parts)
 
 
 def _on_examples(routes: list[tuple[str, str, Route]], file: Path) -> Iterator[Trial]:

@@ -127,6 +127,7 @@ def _tell_result(output: Output, done: ReplayResult) -> None:
     )
     for count, what in (
         (done.superseded, "superseded by something newer, settled without sending"),
+        (done.doubtful, "may have been applied before they died: say what you see there with `hms-sync resolve`"),
         (done.missing, "no longer in the log"),
         (done.changed, "changed since the plan, left alone"),
     ):

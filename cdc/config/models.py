@@ -121,7 +121,12 @@ class Tls(Section):
 class Retry(Section):
     """How failed attempts are repeated."""
 
-    attempts: Count = Field(default=12, ge=1, le=1000, description="Attempts before the delivery is dead.")
+    attempts: Count = Field(
+        default=12,
+        ge=1,
+        le=1000,
+        description="Attempts before the delivery is dead; those of a platform that is down do not count.",
+    )
     base: Annotated[Duration, AfterValidator(between("10ms", "1h"))] = Field(
         default=duration("1s"), description="First pause; it doubles with every attempt."
     )

@@ -54,6 +54,12 @@ class Backlog:
         self._under_way.add(record)
         return row
 
+    def begin(self, record: Record) -> None:
+        """A row that never was in here is under way; the record's rows wait behind it."""
+        self._under_way.add(record)
+        if record in self._ready:
+            self._ready.remove(record)
+
     def finish(self, record: Record) -> None:
         """The row under way found its place; the next one of its record may start."""
         self._under_way.discard(record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cdc.lane.verdict import Verdict
 from outbox.claims import Row, Settled, Unsettled
@@ -34,6 +34,7 @@ class Ended:
             answer_json(verdict.answer),
             self.request_hash,
             verdict.attempts,
+            verdict.doubt,
         )
 
 
@@ -68,6 +69,12 @@ def held(row: Row) -> Unsettled:
 def in_flight(row: Row) -> Unsettled:
     """The row as an open delivery whose attempt is under way."""
     return Unsettled(row.delivery, DeliveryState.IN_FLIGHT)
+
+
+def under(row: Row, fences: Mapping[int, int | None]) -> Row:
+    """The row as an open delivery, where it became one."""
+    fence = fences.get(row.delivery.change.id)
+    return row if fence is None else replace(row, delivery=replace(row.delivery, fence=fence))
 
 
 def answer_json(answer: Answer, **extra: Json) -> Mapping[str, Json] | None:

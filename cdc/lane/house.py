@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from cdc.lane.permit import Permit
 from cdc.lane.tide import Tide
 from cdc.watch.observe import Observer, silent
 
@@ -21,3 +22,4 @@ class House:
     leased_at: float
     observe: Observer = silent
     point: Callable[[str], None] = no_point
+    permit: Permit = field(default_factory=Permit)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from cdc.lane.ended import held
 from cdc.lane.policy import LanePolicy
-from cdc.lane.verdict import doubt_due_in
+from cdc.lane.verdict import doubt_due_in, fate_of_the_poisoned
 from outbox.claims import Claim, PageRead, Row, Token
 from outbox.ledger import SCAN_LIMIT, LaneLedger
-from outbox.model import Change
+from outbox.model import SUSPECT_AFTER, Change
 from outbox.order import in_record_order
 
 KEEP_TOKEN_IDS = 1_000
@@ -42,6 +42,9 @@ class Pager:
         self._claim: Claim | None = None
         self._open = 0
         self._opened_at = 0.0
+        self._recoveries = ledger.lane.recoveries
+        self.quarantined = 0
+        """Deliveries that the recovery put aside because worker after worker died of them."""
         self.others_open = False
         self.is_behind = False
         """True when the latest read found rows, or stopped at its limit: there may be more."""
@@ -53,6 +56,11 @@ class Pager:
     def is_open(self) -> bool:
         """True while a claim has rows without a place of their own."""
         return self._claim is not None
+
+    @property
+    def is_careful(self) -> bool:
+        """True while the open page has cost several owners their lives."""
+        return self.is_open and self._recoveries >= SUSPECT_AFTER
 
     @property
     def open_rows(self) -> int:
@@ -72,8 +80,11 @@ class Pager:
         """Takes over the lane as its last owner left it; returns the rows that were perhaps sent."""
         with self._ledger.transaction():
             state = self._ledger.state()
+            self.quarantined = self._ledger.quarantine(*fate_of_the_poisoned(self._policy.guarantee))
             self._ledger.recover_in_flight(doubt_due_in(self._policy, 0.0))
             self._ledger.promote_heads()
+            if state.claim is None:
+                self._note_progress()
             rows = []
             if state.claim is not None:
                 rows = self._ledger.read_claim(state.claim, record_types_of(state.claim.mapping_version))
@@ -103,6 +114,7 @@ class Pager:
         start = self._claim.end if self._claim else self._token
         read = self._read(start)
         self._note(read, start)
+        self._note_progress()
         page_no = self._page_no + 1
         if sum(row.straggler for row in read.rows) > self._policy.page_size:
             _, token = self._ledger.spill_stragglers(
@@ -152,6 +164,12 @@ class Pager:
         if claim is None or self._policy.guarantee.needs_intent:
             return rows
         return [_perhaps_sent(row, claim) if first else row for row, first in _with_firsts(rows)]
+
+    def _note_progress(self) -> None:
+        """No page is left that owners have died of; inside a transaction. (Should that fail, this worker ends.)"""
+        if self._recoveries:
+            self._ledger.forget_recoveries()
+            self._recoveries = 0
 
     def _hold(self, rows: Iterable[Row]) -> None:
         self._ledger.enter([held(row) for row in rows])

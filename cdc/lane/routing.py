@@ -13,7 +13,7 @@ from typing import TypeAlias
 import simplejson
 
 from outbox.model import Action, Change, Json, Message, RemoteObject
-from transformers import Transformer, compile_condition, compile_mapping
+from transformers import MappingError, Transformer, TransformError, compile_condition, compile_mapping
 
 Condition: TypeAlias = Callable[[Mapping[str, Json]], bool]
 
@@ -40,10 +40,23 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class LostRoute:
+    """A route whose mapping was good when a page or delivery was pinned to it, and cannot be made any more."""
+
+    reason: str
+
+    def plan(self, change: Change, _remote: RemoteObject | None) -> Message | None:
+        raise TransformError(
+            f"change {change.id} is pinned to a mapping that cannot be used any more: {self.reason}; "
+            "install its code again, or replay the change with the mapping of today"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Routes:
     """All routes of one connector, by record type."""
 
-    by_type: Mapping[str, Route]
+    by_type: Mapping[str, Route | LostRoute]
 
     @property
     def record_types(self) -> frozenset[str]:
@@ -57,10 +70,23 @@ class Routes:
 
 def compile_routes(definition: Mapping[str, Json]) -> Routes:
     """The routes of a connector's stored definition (see ``cdc.config.definition``)."""
-    return Routes({record_type: _route(parts) for record_type, parts in definition["routes"].items()})
+    return Routes({record_type: compile_route(parts) for record_type, parts in definition["routes"].items()})
 
 
-def _route(parts: Mapping[str, Json]) -> Route:
+def revive_routes(definition: Mapping[str, Json]) -> Routes:
+    """The routes of an earlier definition: what cannot be made any more fails its changes, not its lane."""
+    return Routes({record_type: _revived(parts) for record_type, parts in definition["routes"].items()})
+
+
+def _revived(parts: Mapping[str, Json]) -> Route | LostRoute:
+    try:
+        return compile_route(parts)
+    except MappingError as error:
+        return LostRoute(str(error))
+
+
+def compile_route(parts: Mapping[str, Json]) -> Route:
+    """One route of a definition. Raises MappingError."""
     where = parts.get("where")
     return Route(
         transformer=compile_mapping(parts["name"], simplejson.loads(parts["mapping"], use_decimal=True)),

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 
 from cdc.lane.backlog import Backlog
 from cdc.lane.breaker import Breaker
-from cdc.lane.ended import Ended, applied, settled_here
+from cdc.lane.ended import Ended, applied, settled_here, under
 from cdc.lane.house import House
 from cdc.lane.oversized import with_current_values
 from cdc.lane.policy import LanePolicy
 from cdc.lane.routing import Routes
-from cdc.lane.verdict import judge, troubles_platform, window_is_over
+from cdc.lane.verdict import Moment, judge, troubles_platform, window_is_over
 from cdc.watch.observe import AttemptEnded
 from connectors.courier import Attempt
 from connectors.couriers import AnyCourier
@@ -49,10 +49,7 @@ class Flight:
 
     def under(self, fences: Mapping[int, int | None]) -> Flight:
         """This flight as an open delivery, where its row became one."""
-        fence = fences.get(self.row.delivery.change.id)
-        if fence is None:
-            return self
-        return Flight(replace(self.row, delivery=replace(self.row.delivery, fence=fence)), self.message)
+        return Flight(under(self.row, fences), self.message)
 
 
 class Sender:
@@ -98,7 +95,7 @@ class Sender:
         flights: list[Flight] = []
         room = self.room
         while len(flights) < room and (row := self.backlog.take()) is not None:
-            prepared = self._prepare(row)
+            prepared = self.prepared(row)
             if isinstance(prepared, Ended):
                 ended.append(prepared)
             else:
@@ -140,7 +137,7 @@ class Sender:
         """The lane is lost: cut everything, believe nothing."""
         self._courier.close()
 
-    def _prepare(self, row: Row) -> Flight | Ended:
+    def prepared(self, row: Row) -> Flight | Ended:
         """The message of a row, or its end: superseded, filtered, or refused by our own mapping."""
         row = replace(row, remote=self._remotes.get(row.delivery.record, row.remote))
         change = row.delivery.change
@@ -158,14 +155,16 @@ class Sender:
     def _ended(self, attempt: Attempt) -> Ended:
         flight = self._flights.pop(attempt.delivery.record)
         outcome: Outcome = attempt.outcome
+        was_down = self._breaker.is_open
         self._report(outcome, attempt.seconds)
         if isinstance(outcome, Applied):
             return applied(flight.row, outcome, flight.message, attempt.request_hash)
-        return self._judged(flight.row, outcome, attempt.request_hash)
+        return self._judged(flight.row, outcome, attempt.request_hash, was_down=was_down)
 
-    def _judged(self, row: Row, outcome: Outcome, request_hash: str | None) -> Ended:
+    def _judged(self, row: Row, outcome: Outcome, request_hash: str | None, *, was_down: bool = False) -> Ended:
         assert not isinstance(outcome, Applied)  # noqa: S101  narrowed by the callers
-        verdict = judge(outcome, row.delivery, self._policy, now=datetime.now(UTC), jitter=random.random())
+        moment = Moment(datetime.now(UTC), random.random(), was_down)
+        verdict = judge(outcome, row.delivery, self._policy, moment=moment)
         return Ended(row, verdict=verdict, request_hash=request_hash)
 
     def _report(self, outcome: Outcome, seconds: float) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from cdc.lane.ended import Ended, held, in_flight
+from cdc.lane.ended import Ended, held, in_flight, under
 from cdc.lane.house import House
 from cdc.lane.pager import Pager, Turn
 from cdc.lane.policy import LanePolicy
@@ -61,11 +61,16 @@ class Settler:
         bare = [flight.row for flight in flights if flight.row.delivery.fence is None]
         if not self._policy.guarantee.needs_intent or not bare:
             return flights
-        with self._ledger.transaction():
-            fences = self._ledger.enter([in_flight(row) for row in bare])
-        self._point("intent.committed")
-        self._pager.placed(len(bare))
+        fences = {row.delivery.change.id: row.delivery.fence for row in self.intended(bare)}
         return [flight.under(fences) for flight in flights]
+
+    def intended(self, rows: Sequence[Row]) -> list[Row]:
+        """Rows of the page as open deliveries in flight, durable from now on."""
+        with self._ledger.transaction():
+            fences = self._ledger.enter([in_flight(row) for row in rows])
+        self._point("intent.committed")
+        self._pager.placed(len(rows))
+        return [under(row, fences) for row in rows]
 
     def settle(self, *, turning: bool = True) -> str | None:
         """Writes the batch; returns the reason when the whole connector has to pause.

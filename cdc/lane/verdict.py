@@ -9,6 +9,7 @@ from hashlib import sha256
 
 from cdc.lane.policy import LanePolicy
 from outbox.model import (
+    QUARANTINE_AFTER,
     Answer,
     Applied,
     Delivery,
@@ -21,8 +22,10 @@ from outbox.model import (
     Unknown,
 )
 
-UNSENT = frozenset({ErrorClass.NETWORK, ErrorClass.CREDENTIALS, ErrorClass.MISCONFIGURED})
+UNSENT = frozenset({ErrorClass.NETWORK, ErrorClass.CREDENTIALS, ErrorClass.MISCONFIGURED, ErrorClass.ALTERED})
 """Classes of attempts that reached no record: the doubt is an older one, and no attempt is used up."""
+_OURS = frozenset({ErrorClass.MAPPING, ErrorClass.INTERNAL, ErrorClass.ALTERED})
+"""Classes that say nothing about the platform."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Verdict:
     due_in: float | None = None
     pause: str | None = None
     trouble: bool = False
+    doubt: bool = False
+    """True when this attempt may have been applied, even where the daemon gives it up."""
 
     @property
     def fingerprint(self) -> str:
@@ -49,57 +54,72 @@ class Verdict:
         return f"{self.error_class}-{sha256(text.encode()).hexdigest()[:8]}"
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When an outcome is judged. ``platform_down``: the breaker was open, so the attempt was a probe for all."""
+
+    now: datetime
+    jitter: float
+    platform_down: bool = False
+
+
 def judge(
-    outcome: NotApplied | Rejected | Unknown, delivery: Delivery, policy: LanePolicy, *, now: datetime, jitter: float
+    outcome: NotApplied | Rejected | Unknown,
+    delivery: Delivery,
+    policy: LanePolicy,
+    *,
+    moment: Moment,
 ) -> Verdict:
     """The next state of ``delivery`` after ``outcome``; never a guess about an unknown one."""
     if isinstance(outcome, NotApplied):
-        return _after_nothing(outcome, delivery, policy, jitter)
+        return _after_nothing(outcome, delivery, policy, moment)
     if isinstance(outcome, Rejected):
-        return _after_refusal(outcome, delivery)
-    return _after_silence(outcome, delivery, policy, now=now, jitter=jitter)
+        return _after_refusal(outcome, delivery, policy)
+    return _after_silence(outcome, delivery, policy, moment)
 
 
 def troubles_platform(outcome: Outcome) -> bool | None:
     """True: speaks against the platform; False: the platform works; None: says nothing about it."""
-    if isinstance(outcome, Unknown):
-        return True
     if isinstance(outcome, Applied):
         return False
-    if outcome.error_class in (ErrorClass.MAPPING, ErrorClass.INTERNAL):
+    if outcome.error_class in _OURS:
         return None
-    return outcome.platform
+    return isinstance(outcome, Unknown) or outcome.platform
 
 
-def _after_nothing(outcome: NotApplied, delivery: Delivery, policy: LanePolicy, jitter: float) -> Verdict:
+def _after_nothing(outcome: NotApplied, delivery: Delivery, policy: LanePolicy, moment: Moment) -> Verdict:
     """Certainly not applied: again later; a platform in trouble never uses up a record's attempts."""
     used = delivery.attempt - 1 if outcome.platform else delivery.attempt
-    delay = max(policy.retry.delay_seconds(delivery.attempt, jitter), outcome.retry_after_seconds or 0.0)
+    delay = max(policy.retry.delay_seconds(delivery.attempt, moment.jitter), outcome.retry_after_seconds or 0.0)
     state = DeliveryState.UNKNOWN if delivery.doubt else DeliveryState.WAITING
     if used >= policy.retry.attempts and not outcome.platform:
         return _verdict(outcome, DeliveryState.DEAD, used)
     return _verdict(outcome, state, used, due_in=delay, trouble=outcome.platform)
 
 
-def _after_refusal(outcome: Rejected, delivery: Delivery) -> Verdict:
-    """The record is dead, unless it was the platform that refuses us whatever we send."""
+def _after_refusal(outcome: Rejected, delivery: Delivery, policy: LanePolicy) -> Verdict:
+    """The record is dead, unless it was the platform that refuses us whatever we send.
+
+    Our own mapping asks nobody: what was in doubt before it failed still is, and no replay may repeat it unseen.
+    """
+    if outcome.error_class is ErrorClass.MAPPING and delivery.doubt and not policy.guarantee.replays_harmlessly:
+        return _verdict(outcome, DeliveryState.UNKNOWN, delivery.attempt)
     if not outcome.platform:
         return _verdict(outcome, DeliveryState.DEAD, delivery.attempt)
     state = DeliveryState.UNKNOWN if delivery.doubt else DeliveryState.WAITING
     return _verdict(outcome, state, delivery.attempt - 1, due_in=0.0, pause=outcome.reason)
 
 
-def _after_silence(
-    outcome: Unknown, delivery: Delivery, policy: LanePolicy, *, now: datetime, jitter: float
-) -> Verdict:
+def _after_silence(outcome: Unknown, delivery: Delivery, policy: LanePolicy, moment: Moment) -> Verdict:
     """Perhaps applied: the guarantee says whether we may go on by ourselves, and when."""
-    delay = max(policy.retry.delay_seconds(delivery.attempt, jitter), outcome.retry_after_seconds or 0.0)
+    delay = max(policy.retry.delay_seconds(delivery.attempt, moment.jitter), outcome.retry_after_seconds or 0.0)
     due_in = doubt_due_in(policy, delay)
-    unsent = outcome.error_class in UNSENT
-    used = delivery.attempt - 1 if unsent else delivery.attempt
-    if due_in is None or window_is_over(delivery, policy, now, due_in):
+    blameless = moment.platform_down or outcome.error_class in UNSENT
+    used = delivery.attempt - 1 if blameless else delivery.attempt
+    altered = outcome.error_class is ErrorClass.ALTERED
+    if due_in is None or altered or window_is_over(delivery, policy, moment.now, due_in):
         return _verdict(outcome, DeliveryState.UNKNOWN, used, trouble=True)
-    if used >= policy.retry.attempts and not unsent:
+    if used >= policy.retry.attempts and not blameless:
         state = DeliveryState.DEAD if policy.guarantee.replays_harmlessly else DeliveryState.UNKNOWN
         return _verdict(outcome, state, used, trouble=True)
     return _verdict(outcome, DeliveryState.UNKNOWN, used, due_in=due_in, trouble=True)
@@ -112,6 +132,19 @@ def doubt_due_in(policy: LanePolicy, delay: float) -> float | None:
     if policy.guarantee is Guarantee.VERIFY:
         return max(policy.quiet_seconds, delay)
     return delay
+
+
+def fate_of_the_poisoned(guarantee: Guarantee) -> tuple[DeliveryState, str]:
+    """Where a delivery goes that one worker after the other died of, and the sentence for the person who looks."""
+    told = (
+        f"the process died {QUARANTINE_AFTER} times in a row while it worked on this change, at last on nothing else: "
+        "it is kept away from the others. Mend its mapping or its row"
+    )
+    if guarantee.replays_harmlessly:
+        return DeliveryState.DEAD, f"{told}, then `hms-sync replay`"
+    return DeliveryState.UNKNOWN, (
+        f"{told}; it may have been sent, so look at the platform, then `hms-sync resolve` or `hms-sync replay`"
+    )
 
 
 def window_is_over(delivery: Delivery, policy: LanePolicy, now: datetime, due_in: float = 0.0) -> bool:
@@ -132,4 +165,5 @@ def _verdict(
     pause: str | None = None,
     trouble: bool = False,
 ) -> Verdict:
-    return Verdict(state, outcome.error_class, outcome.reason, outcome.answer, attempts, due_in, pause, trouble)
+    doubt = isinstance(outcome, Unknown)
+    return Verdict(state, outcome.error_class, outcome.reason, outcome.answer, attempts, due_in, pause, trouble, doubt)

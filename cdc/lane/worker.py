@@ -10,15 +10,16 @@ import threading
 import time
 from collections.abc import Iterable
 
+from cdc.lane.caution import Caution
 from cdc.lane.house import House
 from cdc.lane.lease import Lease
 from cdc.lane.pager import Pager
 from cdc.lane.policy import LanePolicy
-from cdc.lane.routing import Routes, compile_routes
+from cdc.lane.routing import Routes, revive_routes
 from cdc.lane.sender import Sender
 from cdc.lane.settler import Settler
 from cdc.lane.tide import IDLE_SECONDS
-from cdc.watch.observe import Polled
+from cdc.watch.observe import Polled, Quarantined
 from connectors.clock import boottime
 from connectors.couriers import AnyCourier
 from outbox.claims import Unsettled
@@ -45,6 +46,7 @@ class LaneWorker:
         self._pager = Pager(ledger, policy, routes.record_types)
         self._sender = Sender(ledger, courier, policy, self._routes_of, house)
         self._settler = Settler(ledger, self._pager, self._sender, policy, house)
+        self._caution = Caution(ledger, self._pager, self._sender, self._settler, house.permit)
         self._stop = threading.Event()
         self._paused = False
         self._seen_id = -1
@@ -72,12 +74,15 @@ class LaneWorker:
 
     def abandon(self) -> None:
         """Cuts what is under way; what it would have told is not believed any more."""
+        self._caution.let_go()
         self._sender.abandon()
 
     def recover(self) -> None:
         """Takes over what the lane's last owner left: its open claim, its attempts in flight."""
         self._ledger.bound_transactions(self._policy.lease_seconds)
         rows = self._pager.recover(lambda version: self._routes_of(version).record_types)
+        if self._pager.quarantined:
+            self._observe(Quarantined(self._policy.connector, self._pager.quarantined))
         self._point("recover.loaded")
         self._sender.backlog.load(rows)
 
@@ -85,8 +90,7 @@ class LaneWorker:
         """One round: keep the lease, take work, send, collect, settle; rests when there is nothing to do."""
         self._keep_lease()
         self._look_around()
-        self._take_work()
-        self._send()
+        self._work()
         self._collect()
         if self._settler.is_due:
             self._settle()
@@ -107,6 +111,16 @@ class LaneWorker:
 
     # ------------------------------------------------------------ the steps
 
+    def _work(self) -> None:
+        """Takes and sends as much as there is room for; or, where something is suspect, one row at a time."""
+        if self._caution.is_called_for and not self._caution.must_finish_first:
+            self._caution.step(self._prove_lease, may_send=self._may_send)
+            return
+        self._caution.let_go()
+        if not self._caution.is_called_for:
+            self._take_work()
+        self._send()
+
     def _keep_lease(self) -> None:
         if self._lease.wants_renewal:
             asked_at = boottime()
@@ -124,8 +138,10 @@ class LaneWorker:
         if now < self._next_look:
             return
         self._next_look = now + LOOK_AROUND_SECONDS
-        self._paused, due_in = self._ledger.look_around()
-        self._due_at = None if due_in is None else now + due_in
+        seen = self._ledger.look_around()
+        self._paused = seen.paused
+        self._due_at = None if seen.due_in is None else now + seen.due_in
+        self._caution.suspect_at = None if seen.suspect_due_in is None else now + seen.suspect_due_in
 
     def _take_work(self) -> None:
         if not self._may_send or not self._sender.room:
@@ -173,14 +189,14 @@ class LaneWorker:
             self._point("send.answered")
 
     def _settle(self) -> None:
-        if self._settler.settle() is not None:
+        if self._settler.settle(turning=not self._caution.suspect_is_due) is not None:
             self._paused = True
         self._look_soon()
 
     def _rest(self) -> None:
         """Waits for the log to move, a delivery to fall due, or the next look around."""
         self._observe(Polled(self._policy.connector, self._ledger.lane.lane, 0))
-        if self._pager.is_open or not self._may_send or not self._sender.room:
+        if self._pager.is_open or not self._may_send or not self._sender.room or self._caution.waits:
             self._stop.wait(IDLE_SECONDS)
             return
         limits = [self._next_look - time.monotonic(), IDLE_SECONDS if self._pager.others_open else LOOK_AROUND_SECONDS]
@@ -211,7 +227,7 @@ class LaneWorker:
 
     @property
     def _is_idle(self) -> bool:
-        startable = self._sender.backlog.ready and self._may_send and self._sender.room
+        startable = self._sender.backlog.ready and self._may_send and self._sender.room and not self._caution.waits
         return not self._sender.in_flight and not self._settler.pending and not startable
 
     # ------------------------------------------------------------ inside
@@ -219,7 +235,7 @@ class LaneWorker:
     def _routes_of(self, version: str) -> Routes:
         """Routes and mappings as they were when the page was claimed."""
         if version not in self._routes:
-            self._routes[version] = compile_routes(self._ledger.definition(version))
+            self._routes[version] = revive_routes(self._ledger.definition(version))
         return self._routes[version]
 
     def _give_back(self, deliveries: Iterable[Delivery]) -> None:

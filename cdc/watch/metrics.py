@@ -44,6 +44,7 @@ class Metrics:
             observe.LaneTaken: self._on_lane_taken,
             observe.LaneGivenUp: self._on_lane_given_up,
             observe.ConnectorPaused: self._on_paused,
+            observe.Quarantined: self._on_quarantined,
             observe.Polled: self._on_polled,
         }
 
@@ -92,6 +93,9 @@ class Metrics:
         self._lease_losses = self._counter("lease_losses", "Lanes lost to another worker while work was open.")
         self._owned = Gauge("hms_sync_lanes_owned", "Lanes this daemon owns.", ["connector"], registry=self.registry)
         self._pauses = self._counter("connector_pauses", "Pauses made by the daemon itself.", "error_class")
+        self._quarantined = self._counter(
+            "quarantined", "Deliveries put aside because process after process died of them."
+        )
 
     def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
         return Counter(f"hms_sync_{name}", help_text, ["connector", *labels], registry=self.registry)
@@ -127,7 +131,7 @@ class Metrics:
 
     def _on_lane_taken(self, event: observe.LaneTaken) -> None:
         """Rare counters begin at 0 here: a counter that appears with its first event hides that event from rates."""
-        for rare in (self._lease_losses, self._stragglers, self._pages, self._changes, self._polls):
+        for rare in (self._lease_losses, self._quarantined, self._stragglers, self._pages, self._changes, self._polls):
             rare.labels(event.connector)
         with self._lock:
             self._lanes.add((event.connector, event.lane))
@@ -138,6 +142,9 @@ class Metrics:
 
     def _on_paused(self, event: observe.ConnectorPaused) -> None:
         self._pauses.labels(event.connector, event.error_class).inc()
+
+    def _on_quarantined(self, event: observe.Quarantined) -> None:
+        self._quarantined.labels(event.connector).inc(event.deliveries)
 
     def _on_polled(self, event: observe.Polled) -> None:
         self._polls.labels(event.connector).inc()

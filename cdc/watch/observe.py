@@ -87,6 +87,14 @@ class ConnectorPaused:
 
 
 @dataclass(frozen=True, slots=True)
+class Quarantined:
+    """So many deliveries of a lane are not tried any more: one worker after the other died of them."""
+
+    connector: str
+    deliveries: int
+
+
+@dataclass(frozen=True, slots=True)
 class Polled:
     """The loop of a lane went round once (it is alive); ``rows`` is what it found."""
 
@@ -104,6 +112,7 @@ Event: TypeAlias = (
     | LaneTaken
     | LaneGivenUp
     | ConnectorPaused
+    | Quarantined
     | Polled
 )
 Observer: TypeAlias = Callable[[Event], None]

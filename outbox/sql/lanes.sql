@@ -42,8 +42,13 @@ SELECT coalesce(max(lanes), 0)::int AS lanes FROM outbox.lane WHERE connector = 
 
 -- acquire
 -- One free lane of our connectors, under a new epoch; lanes of dead owners are taken over when their lease is over.
+-- An owner who lost his lanes and still gives signs of life has not died.
 WITH free AS (
-    SELECT connector, lane, owner, leased_until FROM outbox.lane
+    SELECT connector, lane, owner,
+           owner IS NOT NULL AND NOT EXISTS (
+               SELECT FROM outbox.worker w
+               WHERE w.id = owner AND w.heartbeat_at > clock_timestamp() - %(lease)s / 2 * interval '1 second') AS after_death
+    FROM outbox.lane
     WHERE connector = ANY (%(connectors)s) AND (%(only_lane)s::int IS NULL OR lane = %(only_lane)s::int)
       AND (owner IS NULL OR leased_until <= clock_timestamp())
     ORDER BY random()
@@ -51,10 +56,11 @@ WITH free AS (
     FOR UPDATE SKIP LOCKED
 )
 UPDATE outbox.lane l
-SET owner = %(owner)s, epoch = nextval('outbox.epoch_seq'), leased_until = clock_timestamp() + %(lease)s * interval '1 second'
+SET owner = %(owner)s, epoch = nextval('outbox.epoch_seq'), leased_until = clock_timestamp() + %(lease)s * interval '1 second',
+    recoveries = l.recoveries + free.after_death::int
 FROM free
 WHERE l.connector = free.connector AND l.lane = free.lane
-RETURNING l.connector, l.lane, l.lanes, l.epoch, free.owner AS previous_owner;
+RETURNING l.connector, l.lane, l.lanes, l.epoch, l.recoveries, free.after_death, free.owner AS previous_owner;
 
 -- extend
 -- A new lease on a lane we hold; no row means it is lost.
@@ -63,6 +69,10 @@ SET leased_until = clock_timestamp() + %(lease)s * interval '1 second'
 WHERE connector = %(connector)s AND lane = %(lane)s AND owner = %(owner)s AND epoch = %(epoch)s
   AND leased_until > clock_timestamp()
 RETURNING connector;
+
+-- owner_now
+-- Who holds a lane now, under which epoch.
+SELECT owner, epoch FROM outbox.lane WHERE connector = %(connector)s AND lane = %(lane)s;
 
 -- bound_transactions
 -- A worker that is stopped inside a transaction keeps its lane's row locked no longer than its lease.

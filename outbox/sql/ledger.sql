@@ -212,7 +212,8 @@ WITH late_ids AS MATERIALIZED (
 SELECT (SELECT count(*) FROM spilled) AS spilled, pg_current_snapshot()::text AS seen;
 
 -- claim_due
--- Deliveries that are due, as heads of their records, marked in_flight under a fence of their own.
+-- Deliveries that are due, as heads of their records, marked in_flight under a fence of their own. Suspects, with
+-- which three workers have died, are never among others. (A literal, for the sake of a partial index.)
 WITH due AS (
     UPDATE outbox.delivery d
     SET state = 'in_flight', doubt = d.doubt OR d.state = 'unknown', attempts = d.attempts + 1, due_at = NULL,
@@ -221,13 +222,14 @@ WITH due AS (
       AND d.change_id = ANY (ARRAY(
           SELECT w.change_id FROM outbox.delivery w
           WHERE w.connector = %(connector)s AND w.lane = %(lane)s AND w.state IN ('waiting', 'unknown')
-            AND w.due_at <= clock_timestamp()
+            AND w.due_at <= clock_timestamp() AND CASE WHEN %(suspects)s THEN w.deaths >= 3 ELSE w.deaths < 3 END
             AND NOT (w.record_type || chr(31) || w.record_key) = ANY (%(busy)s)
           ORDER BY w.due_at
           LIMIT %(limit)s))
     RETURNING d.*
 )
-SELECT due.generation, due.attempts, due.fence, due.doubt, due.mapping_version, due.first_failed_at,
+SELECT due.generation, due.attempts, due.fence, due.doubt, due.mapping_version, due.first_failed_at, due.deaths,
+       due.request_hash,
        c.id, c.event_id, c.xid::text::bigint AS xid, c.command_id, c.record_type, c.record_key, c.operation,
        c.before, c.after, c.captured_at, c.actor, c.context, c.connector, c.schema_version,
        r.external_id, r.version, r.absent, r.change_id AS remote_change_id, r.xid::text::bigint AS remote_xid,
@@ -275,18 +277,19 @@ WHERE r.change_id <= excluded.change_id OR r.xid = excluded.xid;
 -- Rows of a page that become open work: failed, doubtful, held behind another, or still in flight.
 INSERT INTO outbox.delivery (connector, lane, guarantee, change_id, event_id, operation, record_type, record_key,
                              mapping_version, state, attempts, due_at, fence, error_class, error_fingerprint,
-                             last_error, last_answer, request_hash, first_failed_at)
+                             last_error, last_answer, request_hash, doubt, deaths, first_failed_at)
 SELECT %(connector)s, %(lane)s, %(guarantee)s, u.change_id, u.event_id, u.operation, u.record_type, u.record_key,
        u.mapping_version, u.state, u.attempts, clock_timestamp() + u.due_in * interval '1 second',
        CASE WHEN u.state = 'in_flight' THEN nextval('outbox.fence_seq') END,
-       u.error_class, u.error_fingerprint, u.last_error, u.last_answer, u.request_hash,
+       u.error_class, u.error_fingerprint, u.last_error, u.last_answer, u.request_hash, u.doubt, u.deaths,
        coalesce(u.first_failed_at, CASE WHEN u.last_error IS NOT NULL THEN clock_timestamp() END)
 FROM unnest(%(change_id)s::bigint[], %(event_id)s::uuid[], %(operation)s::text[], %(record_type)s::text[],
             %(record_key)s::text[], %(mapping_version)s::text[], %(state)s::text[], %(attempts)s::int[],
             %(due_in)s::float8[], %(error_class)s::text[], %(error_fingerprint)s::text[], %(last_error)s::text[],
-            %(last_answer)s::jsonb[], %(request_hash)s::text[], %(first_failed_at)s::timestamptz[])
+            %(last_answer)s::jsonb[], %(request_hash)s::text[], %(doubt)s::bool[], %(deaths)s::int[],
+            %(first_failed_at)s::timestamptz[])
      AS u (change_id, event_id, operation, record_type, record_key, mapping_version, state, attempts, due_in,
-           error_class, error_fingerprint, last_error, last_answer, request_hash, first_failed_at)
+           error_class, error_fingerprint, last_error, last_answer, request_hash, doubt, deaths, first_failed_at)
 RETURNING change_id, fence;
 
 -- step_back
@@ -309,16 +312,17 @@ WHERE w.connector = %(connector)s AND w.change_id = ANY (ARRAY(
 -- Deliveries whose attempt ended without settling get their next state; only under the attempt's fence. One that
 -- was given back or held without an attempt keeps what is known of its failures.
 UPDATE outbox.delivery d
-SET state = u.state, fence = NULL, due_at = clock_timestamp() + u.due_in * interval '1 second',
-    attempts = u.attempts, error_class = coalesce(u.error_class, d.error_class),
+SET state = u.state, fence = NULL, due_at = clock_timestamp() + u.due_in * interval '1 second', deaths = 0,
+    doubt = d.doubt OR u.doubt, attempts = u.attempts, error_class = coalesce(u.error_class, d.error_class),
     error_fingerprint = coalesce(u.error_fingerprint, d.error_fingerprint), last_error = coalesce(u.last_error, d.last_error),
     last_answer = CASE WHEN u.last_error IS NULL THEN d.last_answer ELSE u.last_answer END,
     request_hash = coalesce(u.request_hash, d.request_hash),
     first_failed_at = coalesce(d.first_failed_at, CASE WHEN u.last_error IS NOT NULL THEN clock_timestamp() END)
 FROM unnest(%(change_id)s::bigint[], %(fence)s::bigint[], %(state)s::text[], %(attempts)s::int[], %(due_in)s::float8[],
             %(error_class)s::text[], %(error_fingerprint)s::text[], %(last_error)s::text[], %(last_answer)s::jsonb[],
-            %(request_hash)s::text[])
-     AS u (change_id, fence, state, attempts, due_in, error_class, error_fingerprint, last_error, last_answer, request_hash)
+            %(request_hash)s::text[], %(doubt)s::bool[])
+     AS u (change_id, fence, state, attempts, due_in, error_class, error_fingerprint, last_error, last_answer, request_hash,
+           doubt)
 WHERE d.connector = %(connector)s AND d.change_id = u.change_id AND d.state = 'in_flight' AND d.fence = u.fence;
 
 -- supersede_dead
@@ -373,18 +377,41 @@ WHERE d.connector = %(connector)s AND d.lane = %(lane)s AND d.state = 'held'
         AND (e.state IN ('in_flight', 'unknown') OR (e.change_id < d.change_id AND (e.state <> 'dead' OR %(dead_blocks)s))));
 
 -- recover_in_flight
--- Attempts of a dead owner: perhaps applied. The guarantee decides when, and whether, we go on by ourselves.
+-- Attempts of a dead owner: perhaps applied. The guarantee decides when, and whether, we go on by ourselves; what
+-- may have killed him rests a little first, so that others get on.
 UPDATE outbox.delivery
-SET state = 'unknown', fence = NULL, due_at = clock_timestamp() + %(due_in)s::float8 * interval '1 second',
+SET state = 'unknown', fence = NULL, deaths = deaths + %(died)s::int,
+    due_at = clock_timestamp() + (%(due_in)s::float8 + CASE WHEN deaths + %(died)s::int >= 3 THEN 2 ELSE 0 END) * interval '1 second',
     error_class = 'no_answer', last_error = 'the worker that sent it ended before the answer was recorded',
     error_fingerprint = 'worker-ended', first_failed_at = coalesce(first_failed_at, entered_at)
 WHERE connector = %(connector)s AND lane = %(lane)s AND state = 'in_flight';
 
+-- poisoned
+-- Attempts of a dead owner that have cost so many lives in a row that this one is the last.
+SELECT change_id, record_type, record_key FROM outbox.delivery
+WHERE connector = %(connector)s AND lane = %(lane)s AND state = 'in_flight' AND deaths + %(died)s::int >= %(limit)s
+ORDER BY change_id;
+
+-- quarantine
+-- They are not tried again by themselves: dead letters where the class replays harmlessly, else in doubt for a person.
+UPDATE outbox.delivery
+SET state = %(state)s, fence = NULL, due_at = NULL, doubt = true, deaths = deaths + 1, error_class = 'poisoned',
+    error_fingerprint = 'poisoned', last_error = %(reason)s, act_id = %(act_id)s,
+    first_failed_at = coalesce(first_failed_at, entered_at)
+WHERE connector = %(connector)s AND change_id = ANY (%(change_ids)s) AND state = 'in_flight';
+
+-- forget_recoveries
+-- A page was turned: whatever the lane's owners died of before, it gets on.
+UPDATE outbox.lane SET recoveries = 0 WHERE connector = %(connector)s AND lane = %(lane)s AND owner = %(owner)s AND epoch = %(epoch)s;
+
 -- look_around
--- What a lane must know between pages: is the connector paused, when is the next delivery due (seconds).
+-- What a lane must know between pages: is the connector paused, when is the next delivery due (seconds), and when
+-- the next suspect.
 SELECT c.paused,
        (SELECT extract(epoch FROM min(d.due_at) - clock_timestamp())::float8 FROM outbox.delivery d
-        WHERE d.connector = c.name AND d.lane = %(lane)s AND d.state IN ('waiting', 'unknown')) AS due_in
+        WHERE d.connector = c.name AND d.lane = %(lane)s AND d.state IN ('waiting', 'unknown') AND d.deaths < 3) AS due_in,
+       (SELECT extract(epoch FROM min(d.due_at) - clock_timestamp())::float8 FROM outbox.delivery d
+        WHERE d.connector = c.name AND d.lane = %(lane)s AND d.state IN ('waiting', 'unknown') AND d.deaths >= 3) AS suspect_due_in
 FROM outbox.connector c
 WHERE c.name = %(connector)s;
 

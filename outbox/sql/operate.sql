@@ -63,8 +63,9 @@ LIMIT %(limit)s + 1;
 -- fates
 -- What would become of a replay of these changes: sent, superseded by something newer that was applied, or missing.
 SELECT s.change_id, c.record_type, c.record_key,
-       k.mapping_version AS current_version,
+       k.mapping_version AS current_version, k.guarantee,
        coalesce(d.state, l.outcome) AS state, coalesce(d.generation, l.generation) AS generation, d.state IS NOT NULL AS open,
+       coalesce(d.deaths, 0) AS deaths, coalesce(d.doubt, false) AS doubt,
        CASE
            WHEN c.id IS NULL THEN 'missing'
            WHEN c.xid <> r.xid AND r.change_id > c.id THEN 'superseded'
@@ -104,18 +105,22 @@ WHERE d.connector = %(connector)s AND d.change_id = ANY (%(change_ids)s)
 RETURNING d.record_type, d.record_key;
 
 -- enter
--- A new generation of each change, with the mapping of today: due when it is the first of its record, else held.
-INSERT INTO outbox.delivery (connector, change_id, generation, lane, doubt, state, due_at, event_id, operation,
+-- A new generation of each change, with the mapping of today: due when it is the first of its record, else held; parked
+-- ones wait for a person's word.
+INSERT INTO outbox.delivery (connector, change_id, generation, lane, doubt, deaths, state, due_at, event_id, operation,
                              record_type, record_key, mapping_version, guarantee, act_id)
-SELECT k.name, c.id, s.generation, c.key_hash %% (SELECT max(l.lanes) FROM outbox.lane l WHERE l.connector = k.name), s.doubt,
-       CASE WHEN row_number() OVER (PARTITION BY c.record_type, c.record_key ORDER BY c.id) > 1 OR EXISTS (
+SELECT k.name, c.id, s.generation, c.key_hash %% (SELECT max(l.lanes) FROM outbox.lane l WHERE l.connector = k.name), s.doubt, s.deaths,
+       CASE WHEN s.parked THEN 'unknown'
+            WHEN row_number() OVER (PARTITION BY c.record_type, c.record_key ORDER BY c.id) > 1 OR EXISTS (
            SELECT FROM outbox.delivery b
            WHERE b.connector = k.name AND b.record_type = c.record_type AND b.record_key = c.record_key
              AND (b.state IN ('in_flight', 'unknown')
                   OR (b.change_id < c.id AND (b.state <> 'dead' OR %(dead_blocks)s)))
        ) THEN 'held' ELSE 'waiting' END,
-       clock_timestamp(), c.event_id, c.operation, c.record_type, c.record_key, k.mapping_version, k.guarantee, %(act_id)s
-FROM unnest(%(change_ids)s::bigint[], %(generations)s::int[], %(doubts)s::bool[]) AS s (change_id, generation, doubt)
+       CASE WHEN NOT s.parked THEN clock_timestamp() END, c.event_id, c.operation, c.record_type, c.record_key,
+       k.mapping_version, k.guarantee, %(act_id)s
+FROM unnest(%(change_ids)s::bigint[], %(generations)s::int[], %(doubts)s::bool[], %(deaths)s::int[],
+            %(parked)s::bool[]) AS s (change_id, generation, doubt, deaths, parked)
 JOIN outbox.change c ON c.id = s.change_id
 JOIN outbox.connector k ON k.name = %(connector)s
 ORDER BY c.id

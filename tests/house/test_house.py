@@ -169,4 +169,5 @@ print(migrations.__file__, migrate.downgrade(sys.argv[1], "base"), migrate.upgra
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(tmp_path))
-    assert done.stdout.endswith("['0002', '0001'] ['0001', '0002']\n")
+    versions = sorted(path.name[:4] for path in (PROJECT / "migrations" / "versions").glob("0*.py"))
+    assert done.stdout.endswith(f"{versions[::-1]} {versions}\n")

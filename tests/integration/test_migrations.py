@@ -19,9 +19,9 @@ from cdc.migrate import MigrationFailed
 from tests.fixtures.postgres import MakeDb
 from tests.fixtures.server import start_embedded
 
-ALL = ["0001", "0002"]
 ROLES = {"outbox_owner", "outbox_capture", "outbox_daemon", "outbox_operator", "outbox_auditor"}
 PROJECT = Path(migrate.__file__).parent.parent
+ALL = sorted(path.name[:4] for path in (PROJECT / "migrations" / "versions").glob("0*.py"))
 
 
 @pytest.fixture(scope="module", params=find_programs(), ids=lambda programs: f"postgresql-{programs.version}")
@@ -109,8 +109,8 @@ def test_up_down_and_up_again_gives_the_same_schema(fresh: str) -> None:
 def test_each_step_can_be_taken_alone(fresh: str) -> None:
     assert migrate.upgrade(fresh, "0001") == ["0001"]
     ledger = schema_of(fresh)
-    assert migrate.upgrade(fresh) == ["0002"]
-    assert migrate.downgrade(fresh, "0001") == ["0002"]
+    assert migrate.upgrade(fresh) == ALL[1:]
+    assert migrate.downgrade(fresh, "0001") == ALL[:0:-1]
     assert schema_of(fresh) == ledger
 
 
@@ -235,7 +235,7 @@ def test_createrole_is_enough_for_all_but_reading_past_row_security(without_role
         migrate.upgrade(theirs)
     assert migrate.current(theirs) == "0001"
     execute(without_roles, "ALTER ROLE outbox_capture BYPASSRLS")
-    assert migrate.upgrade(theirs) == ["0002"]
+    assert migrate.upgrade(theirs) == ALL[1:]
 
 
 ACTIONS = [

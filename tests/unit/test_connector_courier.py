@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -301,3 +302,28 @@ def test_closing_ends_the_exchanges_and_the_transport() -> None:
     open_.start(delivery(), upsert(), None)
     open_.close()
     assert (ended, wire.closed, open_.in_flight) == ([True], True, 0)
+
+
+@pytest.mark.parametrize("doubt", [True, False])
+@pytest.mark.parametrize("guarantee", [Guarantee.EXACT_WINDOW, Guarantee.CONVERGE])
+def test_other_bytes_are_never_sent_under_a_key_that_may_be_used_up(guarantee: Guarantee, doubt: bool) -> None:
+    """A platform that goes by the key alone would answer for the earlier request."""
+    wire = Wire(ok())
+    courier = Courier(Scripted(sends(GET, PUT), guarantee), wire, deadline_seconds=5, concurrency=1)
+    again = replace(delivery(), doubt=doubt, request_hash="0" * 64)
+    wire.answers = [ok(), ok()]
+    attempt = deliver_now(courier, again, upsert(), None)
+    if doubt and guarantee is Guarantee.EXACT_WINDOW:
+        assert isinstance(attempt.outcome, Unknown)
+        assert attempt.outcome.error_class is ErrorClass.ALTERED
+        assert (wire.requests, attempt.request_hash) == ([GET], None)
+    else:
+        assert isinstance(attempt.outcome, Applied)
+        assert wire.requests == [GET, PUT]
+
+
+def test_the_same_bytes_are_sent_again_under_the_same_key() -> None:
+    wire = Wire(ok())
+    courier = Courier(Scripted(sends(PUT), Guarantee.EXACT_WINDOW), wire, deadline_seconds=5, concurrency=1)
+    again = replace(delivery(), doubt=True, request_hash=request_hash(PUT))
+    assert isinstance(deliver_now(courier, again, upsert(), None).outcome, Applied)

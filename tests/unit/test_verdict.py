@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from cdc.lane.policy import LanePolicy, RetryPolicy
-from cdc.lane.verdict import Verdict, doubt_due_in, judge, troubles_platform
+from cdc.lane.verdict import Moment, Verdict, doubt_due_in, judge, troubles_platform
 from outbox.model import (
     Answer,
     Applied,
@@ -49,9 +49,10 @@ def judged(
     delivery: Delivery = DELIVERY,
     *,
     jitter: float = 1.0,
+    down: bool = False,
     **changes: float | None,
 ) -> Verdict:
-    return judge(outcome, delivery, policy(guarantee, **changes), now=NOW, jitter=jitter)
+    return judge(outcome, delivery, policy(guarantee, **changes), moment=Moment(NOW, jitter, down))
 
 
 # ---------------------------------------------------------------- every outcome, every guarantee
@@ -259,3 +260,37 @@ def test_failures_of_different_causes_do_not() -> None:
 def test_spent_doubt_stays_open_where_a_replay_could_repeat_the_effect(guarantee: Guarantee) -> None:
     spent = replace(DELIVERY, attempt=RETRY.attempts, doubt=True)
     assert judged(SILENCE, guarantee, spent, window_seconds=3600.0).state is DeliveryState.UNKNOWN
+
+
+@pytest.mark.parametrize("guarantee", list(Guarantee))
+def test_a_resend_with_other_bytes_is_left_to_a_person(guarantee: Guarantee) -> None:
+    altered = Unknown(ErrorClass.ALTERED, "other bytes under the same key")
+    verdict = judged(altered, guarantee, replace(DELIVERY, doubt=True))
+    assert (verdict.state, verdict.due_in, verdict.attempts) == (DeliveryState.UNKNOWN, None, DELIVERY.attempt - 1)
+    assert troubles_platform(altered) is None
+
+
+@pytest.mark.parametrize("error_class", [ErrorClass.NO_ANSWER, ErrorClass.SERVER, ErrorClass.UNAVAILABLE])
+def test_a_probe_of_a_platform_that_is_down_uses_up_no_attempt_and_keeps_its_doubt(error_class: ErrorClass) -> None:
+    delivery = replace(DELIVERY, attempt=RETRY.attempts, doubt=True)
+    for _ in range(100):
+        verdict = judged(Unknown(error_class, "HTTP 503"), delivery=delivery, down=True)
+        assert verdict.state is DeliveryState.UNKNOWN
+        assert verdict.due_in is not None
+        delivery = replace(delivery, attempt=verdict.attempts + 1)
+    assert judged(Unknown(error_class, "HTTP 503"), delivery=delivery).state is DeliveryState.DEAD
+
+
+@pytest.mark.parametrize("guarantee", list(Guarantee))
+def test_our_own_mapping_ends_no_doubt(guarantee: Guarantee) -> None:
+    failed = Rejected(ErrorClass.MAPPING, "no such status")
+    doubtful = judged(failed, guarantee, replace(DELIVERY, doubt=True))
+    assert (doubtful.state is DeliveryState.DEAD) == guarantee.replays_harmlessly
+    assert doubtful.due_in is None
+    assert judged(failed, guarantee).state is DeliveryState.DEAD
+
+
+def test_a_delivery_that_dies_in_silence_dies_in_doubt() -> None:
+    spent = judged(SILENCE, Guarantee.CONVERGE, replace(DELIVERY, attempt=RETRY.attempts))
+    assert (spent.state, spent.doubt) == (DeliveryState.DEAD, True)
+    assert not judged(REFUSED).doubt

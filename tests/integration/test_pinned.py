@@ -1,0 +1,77 @@
+"""Rows that cannot be helped by waiting, and rows that only waiting helps: neither stops a lane or dies wrongly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from psycopg.types.json import Jsonb
+
+from outbox import db as outbox_db
+from outbox.model import Delivery, Guarantee
+from tests.harness import platform as p
+from tests.harness.lanes import POLICY, TYPE, expire_leases, registered, take, unbalanced, with_guarantee, write
+from tests.harness.platform import Platform
+
+GONE = {"name": "for_board", "where": None, "mapping": '{"output": "json", "python": "tests.no_such_module:f"}'}
+
+
+def lose_the_code(db: outbox_db.Connection) -> None:
+    """The function that version m1 named was there when it was registered, and is not installed any more."""
+    db.execute("UPDATE outbox.mapping SET definition = %s WHERE version = 'm1'", [Jsonb({"routes": {TYPE: GONE}})])
+
+
+@pytest.mark.parametrize("place", ["in its page", "in delivery"])
+def test_a_mapping_whose_code_is_gone_fails_its_rows_and_not_the_lane(
+    db: outbox_db.Connection, dsn: str, place: str
+) -> None:
+    registered(db)
+    answers = iter([p.DOWN])
+    platform = Platform(behave=lambda _d: next(answers, p.APPLY) if place == "in delivery" else p.APPLY)
+    pinned = write(db, "old")
+    first = take(dsn, platform)
+    assert first is not None
+    if place == "in its page":
+        first.courier.slow = lambda _delivery: True
+        first.step(3)
+    else:
+        first.until(lambda: bool(db.execute("SELECT 1 FROM outbox.delivery WHERE state = 'waiting'").fetchone()))
+    first.connection.close()
+    lose_the_code(db)
+    expire_leases(db)
+    policy = replace(POLICY, mapping_version="m2")
+    registered(db, policy)
+    heir = take(dsn, platform, policy)
+    assert heir is not None
+    news = write(db, "new")
+    heir.until(lambda: platform.applied == [news])
+    heir.step(3)
+    row = db.execute("SELECT * FROM outbox.delivery").fetchone()
+    assert row is not None
+    assert (row["change_id"], row["error_class"]) == (pinned, "mapping")
+    assert "pinned to a mapping that cannot be used any more" in row["last_error"]
+    assert "tests.no_such_module" in row["last_error"]
+    assert unbalanced(db) == []
+    heir.connection.close()
+
+
+def test_probing_a_platform_that_never_answers_uses_up_no_attempts(db: outbox_db.Connection, dsn: str) -> None:
+    """Hours of 500s: the few records that are probed must not die for all the others."""
+    policy = with_guarantee(Guarantee.CONVERGE)
+    registered(db, policy)
+    ids = [write(db, f"r{n}") for n in range(3)]
+    requests: list[int] = []
+
+    def behave(delivery: Delivery) -> str:
+        requests.append(delivery.change.id)
+        return p.NEVER_ARRIVES if len(requests) < 20 * policy.retry.attempts else p.APPLY
+
+    hand = take(dsn, Platform(behave=behave), policy)
+    assert hand is not None
+    hand.until(lambda: hand.courier.platform.applied == ids, seconds=60)
+    dead = db.execute("SELECT count(*) AS n FROM outbox.audit WHERE outcome = 'dead'").fetchone()
+    assert dead == {"n": 0}
+    doubtful = db.execute("SELECT count(*) AS n FROM outbox.audit WHERE outcome = 'unknown'").fetchone()
+    assert doubtful is not None
+    assert doubtful["n"] > policy.retry.attempts
+    hand.connection.close()
