@@ -42,6 +42,10 @@ test: $(DEV) ## Run all tests on a PostgreSQL of their own
 chaos: $(DEV) ## Kill, stop and cut everything for minutes, then count what arrived (ARGS=--long: a night)
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
+.PHONY: mutants
+mutants: $(DEV) ## Take out each protection once and show the named test that goes red
+	@$(BIN)/python -m tests.mutants $(ARGS)
+
 .PHONY: lint
 lint: $(DEV) ## Check style, format and the layers of the house
 	@$(BIN)/ruff check .

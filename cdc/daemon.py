@@ -30,6 +30,8 @@ from outbox.statements import statement
 
 _LOG = logging.getLogger(__name__)
 ACTOR = "hms-sync daemon"
+TIDE_RESTS_SECONDS = 1.0
+"""After a failure the tide leaves the database in peace for so long."""
 
 
 class Daemon:
@@ -64,6 +66,7 @@ class Daemon:
         self._housekeeping = Housekeeping(dsn, config.daemon.retention)
         self._vitals = DatabaseCollector(lambda: vitals.connect(dsn))
         self._tide_connection: db.Connection | None = None
+        self._tide_rests_until = 0.0
         self._threads: list[threading.Thread] = []
         self.web: Web | None = None
 
@@ -145,11 +148,20 @@ class Daemon:
 
     def _read_tide(self) -> int:
         """The last id drawn; while the database is away, the last one known."""
+        if time.monotonic() < self._tide_rests_until:
+            return self._tide.last_id
         try:
             if self._tide_connection is None or self._tide_connection.closed:
                 self._tide_connection = db.connect(self._dsn, name="hms-sync tide")
             row = self._tide_connection.execute(statement("ledger", "last_change_id")).fetchone()
-        except (db.DatabaseUnavailable, psycopg.Error):
-            self._tide_connection = None
+        except (db.DatabaseUnavailable, psycopg.Error) as error:
+            self._lose_tide(str(error).strip())
             return self._tide.last_id
         return int(row["last_id"]) if row else self._tide.last_id
+
+    def _lose_tide(self, reason: str) -> None:
+        self._tide_rests_until = time.monotonic() + TIDE_RESTS_SECONDS
+        if self._tide_connection is not None:
+            _LOG.warning("new changes are not seen while the database does not answer", extra=fields(reason=reason))
+            self._tide_connection.close()
+            self._tide_connection = None

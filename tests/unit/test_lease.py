@@ -72,6 +72,12 @@ def test_the_clock_runs_on_while_the_machine_sleeps() -> None:
     assert abs(boottime() - reference) < 1.0
 
 
+def test_the_clock_is_the_one_that_runs_during_suspend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "CLOCK_BOOTTIME", 7, raising=False)
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: 1_000_000.0 + clock)
+    assert boottime() == 1_000_007.0
+
+
 def test_without_such_a_clock_the_monotonic_one_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
     assert abs(boottime() - time.monotonic()) < 1.0

@@ -6,7 +6,6 @@ in full, so a test can say how often something would have been applied.
 
 from __future__ import annotations
 
-import gzip
 import socket
 import ssl
 import struct
@@ -16,8 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 @dataclass(frozen=True)
@@ -163,80 +160,3 @@ def hostile(behaviour: Behaviour, tls: ssl.SSLContext | None = None) -> Iterator
         receiver.stopping.set()
         thread.join(5)
         receiver.stop()
-
-
-# ---------------------------------------------------------------- behaviours
-
-
-def answers(*answer: bytes) -> Behaviour:
-    """Answer each request with the next of these bytes (the last one for ever), keep-alive."""
-
-    def behave(peer: Peer) -> None:
-        while peer.read_request():
-            served = len(peer.hostile.requests)
-            peer.send(answer[min(served, len(answer)) - 1])
-
-    return behave
-
-
-def answers_then_closes(answer: bytes) -> Behaviour:
-    """Send these bytes and close, whatever they announced."""
-
-    def behave(peer: Peer) -> None:
-        if peer.read_request():
-            peer.send(answer)
-
-    return behave
-
-
-def drips(head: bytes, dripped: bytes) -> Behaviour:
-    """Send ``head`` at once and the rest byte by byte, for ever."""
-
-    def behave(peer: Peer) -> None:
-        if peer.read_request():
-            peer.send(head)
-            while not peer.hostile.stopping.is_set():
-                peer.drip(dripped)
-
-    return behave
-
-
-def floods(head: bytes, chunk: bytes, chunks: int) -> Behaviour:
-    """Send ``head``, then the same chunk many times, as fast as the sender reads."""
-
-    def behave(peer: Peer) -> None:
-        if peer.read_request():
-            peer.send(head)
-            for _ in range(chunks):
-                peer.send(chunk)
-
-    return behave
-
-
-def silent(peer: Peer) -> None:
-    """Take the request and say nothing."""
-    peer.read_request()
-    peer.hold()
-
-
-def deaf(peer: Peer) -> None:
-    """Accept the connection and neither read nor say anything (a TLS handshake hangs as well)."""
-    peer.hold()
-
-
-def resets(peer: Peer) -> None:
-    """Take the request and reset the connection."""
-    peer.read_request()
-    peer.reset()
-
-
-def applies_and_closes_on_reuse(peer: Peer) -> None:
-    """Answer the first request of a connection properly, take the second one and close without a word."""
-    if peer.read_request():
-        peer.send(OK)
-        peer.read_request()
-
-
-def gzip_bomb(megabytes: int) -> bytes:
-    body = gzip.compress(b"\0" * megabytes * 1_048_576)
-    return b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body
