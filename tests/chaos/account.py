@@ -31,7 +31,7 @@ class Order:
     parts: tuple[Part, ...]
     seed: int
     figures: Figures
-    kills_per_second: float = 5.0
+    kills_per_second: float = 6.0
     restart_every: float = 20.0
     clerks: int = 4
     late: bool = False
@@ -52,6 +52,8 @@ class Account:
     restarts: int = 0
     transactions: int = 0
     resolved: int = 0
+    snapshots: int = 0
+    forgotten: int = 0
     database_faults: Counter[str] = field(default_factory=Counter)
     faults: dict[str, Counter[str]] = field(default_factory=dict)
     tallies: dict[str, tuple[Guarantee, Tally]] = field(default_factory=dict)

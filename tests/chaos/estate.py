@@ -36,7 +36,12 @@ _LANES = 4
 _CALM_REQUESTS = 25
 _CALM_STATEMENTS = 800
 _CALM_ARCHIVE = 100
-_OPTIONS = {"fsync": "off", "full_page_writes": "off"}  # the machine is not switched off here, only processes
+_OPTIONS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_prepared_transactions": "8",
+    "max_connections": "200",
+}  # the machine is not switched off here, only processes
 
 
 @dataclass(frozen=True, slots=True)

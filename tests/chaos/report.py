@@ -32,6 +32,8 @@ def document(account: Account) -> Mapping[str, Json]:
         "drained": account.drained,
         "restarts": account.restarts,
         "resolved": account.resolved,
+        "snapshots_held": account.snapshots,
+        "prepared_forgotten": account.forgotten,
         "database_faults": _plain(account.database_faults),
         "faults": {name: _plain(faults) for name, faults in account.faults.items()},
         "connectors": {
@@ -70,7 +72,8 @@ def _notes(account: Account) -> list[str]:
         f"restarts of PostgreSQL {account.restarts}; daemons drained {account.drained}",
         f"faults of database connections {account.database_faults.total()}: {_list(account.database_faults)}",
         *(f"faults of {name} {faults.total()}: {_list(faults)}" for name, faults in account.faults.items()),
-        f"doubts resolved by asking the platform {account.resolved}",
+        f"doubts resolved by asking the platform {account.resolved}; "
+        f"snapshots held {account.snapshots}; prepared transactions forgotten for a while {account.forgotten}",
         *(f"NOT REACHED: {figure}" for figure in account.missed),
         *(f"FOUND: {finding}" for finding in account.findings),
         "every class kept its promise" if account.kept else _NOT_KEPT,

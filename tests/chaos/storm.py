@@ -18,6 +18,7 @@ from tests.chaos.office import Clerk, large_world, office
 from tests.chaos.pace import Pace
 from tests.chaos.person import Person
 from tests.chaos.watch import Watch
+from tests.chaos.weather import Weather
 
 _TICK_SECONDS = 0.02
 _WORD_SECONDS = 5.0
@@ -36,7 +37,8 @@ def run(order: Order, folder: Path, say: Say) -> Account:
     with set_up(folder, order.parts, seed=order.seed, late=order.late) as estate, _crew(estate, order) as crew:
         person, watch = Person(estate), Watch(estate.database.dsn)
         clerks = office(estate.database.dsn, watch, seed=order.seed, clerks=order.clerks)
-        with large_world(), _at_work([*clerks, person, watch]):
+        weather = Weather(estate.database.dsn, order.seed)
+        with large_world(), _at_work([*clerks, person, watch, weather]):
             estate.break_loose()
             storm = _Storm(estate, crew, watch, order, say)
             storm.rage()
@@ -48,7 +50,8 @@ def run(order: Order, folder: Path, say: Say) -> Account:
             calm.settle(connection, crew, person, account, say)
             crew.go_home(_DRAIN_SECONDS)
             calm.judge(connection, estate, account)
-        account.resolved += person.resolved
+        account.resolved = person.resolved
+        account.snapshots, account.forgotten = weather.snapshots, weather.forgotten
         _take_stock(estate, crew, account)
     account.seconds = time.monotonic() - began
     return account
@@ -72,7 +75,7 @@ def _crew(estate: Estate, order: Order) -> Iterator[Crew]:
 
 
 @contextmanager
-def _at_work(workers: Sequence[Clerk | Person | Watch]) -> Iterator[None]:
+def _at_work(workers: Sequence[Clerk | Person | Watch | Weather]) -> Iterator[None]:
     for worker in workers:
         worker.start()
     try:
