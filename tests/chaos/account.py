@@ -26,7 +26,10 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What was asked for. ``late``: late copies also for CONVERGE, which does not promise to survive them."""
+    """What was asked for. ``late``: late copies also for CONVERGE, which does not promise to survive them.
+
+    ``clock_every``: seconds between two jumps of the database's clock; None: it is right.
+    """
 
     parts: tuple[Part, ...]
     seed: int
@@ -35,6 +38,7 @@ class Order:
     restart_every: float = 20.0
     clerks: int = 4
     late: bool = False
+    clock_every: float | None = None
 
 
 @dataclass(slots=True)
@@ -54,6 +58,7 @@ class Account:
     resolved: int = 0
     snapshots: int = 0
     forgotten: int = 0
+    clock_steps: int = 0
     database_faults: Counter[str] = field(default_factory=Counter)
     faults: dict[str, Counter[str]] = field(default_factory=dict)
     tallies: dict[str, tuple[Guarantee, Tally]] = field(default_factory=dict)

@@ -36,6 +36,7 @@ _ARMED, _ARMED_ENOUGH = 0.7, 0.15
 _STARTING = 0.02  # of the blows may hit one that holds nothing yet
 _LONGEST_STOPS = 0.03
 _REST_SECONDS = 0.2
+_CLOCKS = (0, 0, 0, 1, -1, 3600, -3600)  # seconds by which the time of day of a daemon is wrong
 _RIPE, _RIPE_SECONDS = 40, 3.0  # changes settled, at most, before a random blow may hit; or so old
 _ARMED_SECONDS = 5.0  # for so long nobody disturbs one that is to strike itself
 
@@ -160,7 +161,7 @@ class Crew:
             nth = self._dice.randint(1, 5 if label in _OFTEN else 1)
             signum = signal.SIGSTOP if self._dice.random() < 0.1 else signal.SIGKILL
         self._daemons[number] = Daemon(number, label, signum, self._dice.randint(0, _RIPE))
-        self._nursery.start(Order(number, label, nth, int(signum)))
+        self._nursery.start(Order(number, label, nth, int(signum), self._dice.choice(_CLOCKS)))
 
     def _rarest(self, points: Sequence[str]) -> str:
         """Of three points, so that one that is hard to come by does not take all daemons."""

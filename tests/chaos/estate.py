@@ -23,12 +23,14 @@ from cdc import embedded
 from cdc.config import load
 from cdc.demo.stage import prepare
 from outbox.model import Json
+from tests.chaos.account import Order
 from tests.chaos.archive import DATABASE, archive_receiver, credentials
 from tests.chaos.calendars import CALENDAR, PASSWORD, USER, RadicaleReceiver, radicale_receiver
 from tests.chaos.cast import DATABASE_MENU, MAPPINGS, Part, wire_menu
 from tests.chaos.effects import Receiver
 from tests.chaos.haste import ARCHIVE_SECONDS, DEADLINE_SECONDS
 from tests.chaos.ledger import TOKEN, Ledger, LedgerReceiver, ledger_receiver
+from tests.chaos.weather import install_clock
 from tests.faults.proxy import Proxy, proxied, seeded
 
 _CA = "ca.pem"
@@ -37,11 +39,11 @@ _CALM_REQUESTS = 25
 _CALM_STATEMENTS = 800
 _CALM_ARCHIVE = 100
 _OPTIONS = {
-    "fsync": "off",
+    "fsync": "off",  # the machine is not switched off here, only processes
     "full_page_writes": "off",
     "max_prepared_transactions": "8",
     "max_connections": "200",
-}  # the machine is not switched off here, only processes
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +113,24 @@ class Estate:
 
 
 @contextmanager
-def set_up(folder: Path, parts: tuple[Part, ...], *, seed: int, late: bool = False) -> Iterator[Estate]:
-    """The estate below ``folder``, still whole. ``late``: late copies also where nobody survives them."""
+def set_up(folder: Path, order: Order) -> Iterator[Estate]:
+    """The estate below ``folder``, still whole."""
     with ExitStack() as stack:
         database = Database(folder / "database")
         stack.callback(database.stop)
-        wire = stack.enter_context(proxied(database.socket, seeded(seed, DATABASE_MENU, calm=_CALM_STATEMENTS)))
+        wire = stack.enter_context(proxied(database.socket, seeded(order.seed, DATABASE_MENU, calm=_CALM_STATEMENTS)))
         actors = tuple(
-            _actor(stack, folder, database, part, seed=seed + number, late=late or part.survives_late_copies)
-            for number, part in enumerate(parts)
+            _actor(
+                stack, folder, database, part, seed=order.seed + number, late=order.late or part.survives_late_copies
+            )
+            for number, part in enumerate(order.parts)
         )
         _cheap_password(database.dsn)
         trustme.CA().cert_pem.write_to_path(folder / _CA)
         config = _write_config(folder, wire, actors, database.dsn)
         prepare(database.dsn, load(config))
+        if order.clock_every is not None:
+            install_clock(database.dsn)
         estate = Estate(folder, config, database, wire, actors)
         for proxy in estate.proxies:
             proxy.heal()

@@ -1,4 +1,4 @@
-"""What is quicker in the daemons of this run than in the product: times only, no rule of the protocol.
+"""What is different in the daemons of this run: times only, no rule of the protocol.
 
 A victim's lanes rest until its lease is over, so the lease decides how many kills a second are possible.
 One daemon in ten starts and lives as in the product; the others leave out what only costs time here: the
@@ -8,14 +8,17 @@ database, and the housekeeping.
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from cdc import housekeeping, keeper, ownership
 from cdc.assembly import Kit
 from cdc.config import Config
 from cdc.daemon import Daemon
-from cdc.lane import policy, tide, worker
+from cdc.lane import policy, sender, settler, tide, worker
+from connectors import answers
+from connectors.sql import ledger as target
 from connectors.sql import session
 from outbox import ledger
 
@@ -49,6 +52,18 @@ def leave_out_checks() -> None:
     vars(ownership)["require_own_packages"] = lambda: None
     vars(session)["require_fit"] = vars(session)["require_ledger"] = lambda *_: None
     vars(housekeeping)["STEP_SECONDS"] = housekeeping.ROUND_SECONDS
+
+
+def set_wall_clock(seconds: int) -> None:
+    """For this process: it takes the time of day to be so much later."""
+
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Wrong:
+            return cls.fromtimestamp(time.time() + seconds, tz)
+
+    for module in (sender, settler, answers, target):
+        vars(module)["datetime"] = Wrong
 
 
 class QuickDaemon(Daemon):

@@ -21,7 +21,7 @@ from outbox.db import Connection
 from tests.chaos.watch import Watch
 
 _RECONNECT_SECONDS = 0.2
-_BUSY_SECONDS, _SLACK_SECONDS = 0.1, 1.0  # between two transactions of a clerk
+_BUSY_SECONDS, _SLACK_SECONDS = 0.06, 0.6  # between two transactions of a clerk
 _ENOUGH_WAITING = 1_000
 _RECORDS = 240
 _HEARINGS_OF_CLERK = 1_000_000
@@ -38,8 +38,8 @@ _TASKS: Final[tuple[tuple[Task, int], ...]] = (
     (Office.note, 1),
     (Office.strike, 4),
     (Office.replace, 3),
-    (Office.plan_shift, 8),
-    (Office.change_shift, 14),
+    (Office.plan_shift, 10),
+    (Office.change_shift, 18),
     (Office.move_shift, 5),
     (Office.drop_shift, 3),
     (Office.set_up_checkpoint, 10),

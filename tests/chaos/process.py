@@ -23,12 +23,13 @@ NOT_STARTED = 3
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a daemon is to be: ``nth`` 0: it never strikes itself."""
+    """What a daemon is to be. ``nth`` 0: it never strikes itself; ``clock``: its time of day is so wrong."""
 
     number: int
     point: str
     nth: int
     signum: int
+    clock: int = 0
 
 
 class Trap:
@@ -53,6 +54,7 @@ def live(config: Config, slate: Slate, order: Order) -> int:
     """Serves until SIGTERM, then drains; returns the exit status."""
     signals: queue.SimpleQueue[int] = queue.SimpleQueue()
     signal.signal(signal.SIGTERM, lambda number, _frame: signals.put(number))
+    haste.set_wall_clock(order.clock)
     assert config.database.dsn is not None
     daemon = _kind(order)(
         config,

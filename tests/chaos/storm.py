@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psycopg
 
 from outbox import db
 from tests.chaos import calm
@@ -18,7 +20,7 @@ from tests.chaos.office import Clerk, large_world, office
 from tests.chaos.pace import Pace
 from tests.chaos.person import Person
 from tests.chaos.watch import Watch
-from tests.chaos.weather import Weather
+from tests.chaos.weather import Weather, set_clock
 
 _TICK_SECONDS = 0.02
 _WORD_SECONDS = 5.0
@@ -34,7 +36,7 @@ def run(order: Order, folder: Path, say: Say) -> Account:
     """The whole run below ``folder``."""
     account = Account(order.seed, order.figures)
     began = time.monotonic()
-    with set_up(folder, order.parts, seed=order.seed, late=order.late) as estate, _crew(estate, order) as crew:
+    with set_up(folder, order) as estate, _crew(estate, order) as crew:
         person, watch = Person(estate), Watch(estate.database.dsn)
         clerks = office(estate.database.dsn, watch, seed=order.seed, clerks=order.clerks)
         weather = Weather(estate.database.dsn, order.seed)
@@ -42,7 +44,9 @@ def run(order: Order, folder: Path, say: Say) -> Account:
             estate.break_loose()
             storm = _Storm(estate, crew, watch, order, say)
             storm.rage()
-        account.storm_seconds = storm.seconds
+        account.storm_seconds, account.clock_steps = storm.seconds, storm.clock_steps
+        if order.clock_every:
+            set_clock(estate.database.dsn, 0)
         account.transactions = sum(clerk.done for clerk in clerks)
         estate.heal()
         crew.relieve()
@@ -98,12 +102,15 @@ class _Storm:
         self._say = say
         self._dice = random.Random(order.seed)
         self._began = time.monotonic()
+        self._clock = 0
+        self.clock_steps = 0
         self._kills = Pace(order.kills_per_second)
         self._blows = (
             (Pace(order.kills_per_second / 8), crew.stop_one),
             (Pace(order.kills_per_second / 12), crew.drain_one),
             (Pace(1 / order.restart_every), estate.database.restart),
             (Pace(1 / _CUT_OFF_SECONDS), self._cut_off),
+            (Pace(1 / order.clock_every if order.clock_every else 0), self._set_clock),
             (Pace(1 / _WORD_SECONDS), self._report),
         )
 
@@ -138,6 +145,13 @@ class _Storm:
         """More of the kills are done than of the effects: those who live get time."""
         figures, least = self._order.figures, min(self._watch.applied.values(), default=0)
         return self._crew.killed * figures.effects > (least + _HEAD_START) * figures.kills
+
+    def _set_clock(self) -> None:
+        """The database's clock jumps by a second or an hour; a jump back to the right time comes soon."""
+        self._clock = 0 if self._clock else self._dice.choice((-3600, 3600, -1, 1))
+        with suppress(psycopg.OperationalError):
+            set_clock(self._estate.database.dsn, self._clock)
+        self.clock_steps += 1
 
     def _cut_off(self) -> None:
         """A platform, or the database, refuses connections for a moment; all that were open are reset."""

@@ -19,6 +19,7 @@ from outbox.db import Connection
 
 _HOLD_SECONDS = 12.0
 _FEATURES_FROM = 90_000  # codes that no clerk uses
+SKEWED_PATH = "skewed, pg_catalog"
 _FORGOTTEN = """SELECT gid FROM pg_prepared_xacts WHERE database = current_database() ORDER BY prepared"""
 _CLOCK = """
 CREATE SCHEMA skewed;
@@ -91,6 +92,11 @@ def install_clock(dsn: str) -> None:
     """A clock that can be set; sessions that name its schema before ``pg_catalog`` see it."""
     with psycopg.connect(dsn) as connection:
         connection.execute(_CLOCK)
+
+
+def clock_can_be_set(connection: Connection) -> bool:
+    row = connection.execute("SELECT to_regnamespace('skewed') IS NOT NULL AS there").fetchone()
+    return row is not None and bool(row["there"])
 
 
 def set_clock(dsn: str, seconds: int) -> None:

@@ -29,6 +29,7 @@ from outbox import db
 from tests.chaos import haste
 from tests.chaos.process import Order, live
 from tests.chaos.slate import Slate
+from tests.chaos.weather import SKEWED_PATH, clock_can_be_set
 
 _PR_SET_PDEATHSIG = 1
 _IN, _OUT = 0, 1
@@ -134,6 +135,8 @@ def warm_up(config: Config, dsn: str) -> None:
     migrate.pending(dsn)
     with db.connect(dsn, name="chaos zygote") as connection:
         live_check(config, connection)
+        if clock_can_be_set(connection):
+            db.SETTINGS["search_path"] = SKEWED_PATH
     for built in map(config.build, config.connectors):
         if isinstance(built.connector, BatchConnector):
             list(built.connector.open(built.channel, _PATIENCE_SECONDS).deliver([], Open()))
