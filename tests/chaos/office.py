@@ -93,7 +93,7 @@ class Clerk(threading.Thread):
                 with db.connect(self._dsn, name="clerk") as connection:
                     self._office.look(look_around(connection))
                     self._work(connection)
-            except (db.DatabaseUnavailable, psycopg.OperationalError):
+            except (db.DatabaseUnavailable, psycopg.OperationalError, psycopg.Rollback):  # the last: it could not even
                 self.failed += 1
                 self._going_home.wait(_RECONNECT_SECONDS)
 

@@ -40,7 +40,7 @@ def run(order: Order, folder: Path, say: Say) -> Account:
         person, watch = Person(estate), Watch(estate.database.dsn)
         clerks = office(estate.database.dsn, watch, seed=order.seed, clerks=order.clerks)
         weather = Weather(estate.database.dsn, order.seed)
-        with large_world(), _at_work([*clerks, person, watch, weather]):
+        with large_world(), _at_work([*clerks, person, watch, weather], account):
             estate.break_loose()
             storm = _Storm(estate, crew, watch, order, say)
             storm.rage()
@@ -79,11 +79,12 @@ def _crew(estate: Estate, order: Order) -> Iterator[Crew]:
 
 
 @contextmanager
-def _at_work(workers: Sequence[Clerk | Person | Watch | Weather]) -> Iterator[None]:
+def _at_work(workers: Sequence[Clerk | Person | Watch | Weather], account: Account) -> Iterator[None]:
     for worker in workers:
         worker.start()
     try:
         yield
+        account.findings += [f"{worker.name} ended by a defect" for worker in workers if not worker.is_alive()]
     finally:
         for worker in workers:
             worker.go_home()
