@@ -35,7 +35,7 @@ class Order:
     seed: int
     figures: Figures
     kills_per_second: float = 6.0
-    restart_every: float = 20.0
+    restart_every: float = 18.0
     clerks: int = 4
     late: bool = False
     clock_every: float | None = None

@@ -33,6 +33,7 @@ class Ledger(Register):
     def __init__(self, *, remembers: bool, late: bool, seed: int, moody: float = 0.05) -> None:
         super().__init__()
         self.journal: list[Effect] = []
+        self.keys: set[str | None] = set()
         self.struck: Counter[str] = Counter()
         self.other_bodies = 0
         self.moody = moody
@@ -61,7 +62,11 @@ class Ledger(Register):
 
     def note(self, effect: Effect) -> None:
         with self._door:
-            self.journal.append(effect)
+            self._write_down(effect)
+
+    def _write_down(self, effect: Effect) -> None:
+        self.journal.append(effect)
+        self.keys.add(effect.key)
 
     def _mood(self) -> str:
         with self._door:
@@ -82,7 +87,7 @@ class Ledger(Register):
             if call.key is not None:
                 self._first[call.key] = (call, reply)
             if reply.applied:
-                self.journal.append(Effect(f"{call.collection.name}/{_id(call)}", call.key, call.method == "DELETE"))
+                self._write_down(Effect(f"{call.collection.name}/{_id(call)}", call.key, call.method == "DELETE"))
             return reply
 
 
@@ -120,7 +125,7 @@ class LedgerHandler(SchedulerHandler):
         ledger = cast("Ledger", cast("SchedulerServer", self.server).register)
         head, _, rest = urlsplit(self.path).path.strip("/").partition("/")
         if head == "effects" and self.command == "GET":
-            return _json(Reply(200, {"found": any(effect.key == rest for effect in ledger.journal)}))
+            return _json(Reply(200, {"found": rest in ledger.keys}))
         if head == "events" and self.command == "POST":
             self._body()
             return _json(ledger.moodily(lambda: self._event(ledger)))

@@ -31,9 +31,9 @@ from tests.fixtures.server import reachable_folder
 SMALL, FAILING = 30_000, 100_000
 _LOOK_SECONDS = 25.0
 _LEAST_RATE, _MOST_BYTES, _MOST_CLAIM = 0.6, 200 * 1024 * 1024, 0.02
-_FILL = "INSERT INTO public.item SELECT nextval('public.item_no'), %s FROM generate_series(1, %s)"
+_FILL = "INSERT INTO public.item SELECT nextval('public.item_no'), %s, NULL FROM generate_series(1, %s)"
 _TABLES = """
-CREATE TABLE public.item (id bigint PRIMARY KEY, title text NOT NULL);
+CREATE TABLE public.item (id bigint PRIMARY KEY, title text NOT NULL, note text);
 CREATE SEQUENCE public.item_no;
 """
 
@@ -66,11 +66,11 @@ class Bench:
 
     def measure(self, changes: int) -> Measure:
         """Until so many are settled, or for some seconds."""
-        with self._daemon() as lines:
+        with self.daemon() as lines:
             return _measured(lines, changes)
 
     @contextmanager
-    def _daemon(self) -> Iterator[Iterator[str]]:
+    def daemon(self) -> Iterator[Iterator[str]]:
         command = [sys.executable, "-m", "tests.chaos.trials.lone_daemon", str(self.config)]
         with (
             self.config.with_name("daemon.log").open("ab") as log,
@@ -85,18 +85,18 @@ class Bench:
 
 def backlogs(say: Say, *, rows: int) -> list[Verdict]:
     """A small backlog, a hundred thousand failures before another one, and a deep one of ``rows``."""
-    with _bench() as bench:
-        bench.fill("good", SMALL)
-        base = bench.measure(SMALL)
+    with bench() as place:
+        place.fill("good", SMALL)
+        base = place.measure(SMALL)
         say(f"F19  backlog of {SMALL:,}: {base}")
-        bench.fill("bad", FAILING)
-        dead = bench.measure(FAILING)
+        place.fill("bad", FAILING)
+        dead = place.measure(FAILING)
         say(f"F20  {FAILING:,} records that fail: {dead}")
-        bench.fill("good", SMALL)
-        beside = bench.measure(SMALL)
+        place.fill("good", SMALL)
+        beside = place.measure(SMALL)
         say(f"F20  backlog of {SMALL:,} beside them: {beside}")
-        bench.fill("good", rows)
-        deep = bench.measure(rows)
+        place.fill("good", rows)
+        deep = place.measure(rows)
         say(f"F19  backlog of {rows:,}: {deep}")
     return [
         _verdict("F20", f"beside {FAILING:,} failed records", base, beside),
@@ -131,7 +131,7 @@ def _measured(lines: Iterator[str], changes: int) -> Measure:
 
 
 @contextmanager
-def _bench() -> Iterator[Bench]:
+def bench() -> Iterator[Bench]:
     folder = reachable_folder()
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -141,7 +141,7 @@ def _bench() -> Iterator[Bench]:
         with psycopg.connect(database.dsn, autocommit=True) as connection:
             connection.execute("CREATE DATABASE copies")
         with psycopg.connect(make_conninfo(database.dsn, dbname="copies")) as connection:
-            connection.execute("CREATE TABLE public.copy (id bigint PRIMARY KEY, title text)")
+            connection.execute("CREATE TABLE public.copy (id bigint PRIMARY KEY, title text, note text)")
         path = folder / "sync-config.yml"
         path.touch(mode=0o600)
         path.write_text(simplejson.dumps(_config(database.dsn, wire.port)))
@@ -160,6 +160,7 @@ def _config(dsn: str, port: int) -> dict[str, object]:
         "auth": {"basic": {"username": user, "password": password}},
         "allow_addresses": ["127.0.0.0/8"],
         "concurrency": 500,
+        "deadline": "20s",
         "options": {"table": "public.copy", "key": ["id"], "unencrypted": True},
         "routes": {"item": {"mapping": "item"}},
     }
@@ -169,6 +170,7 @@ def _config(dsn: str, port: int) -> dict[str, object]:
         "database": {"dsn": dsn},
         "capture": {"item": {"table": "public.item"}},
         "connectors": {"copy": copy},
-        "mappings": {"item": {"output": "json", "fields": {"id": "id", "title": title}}},
+        "mappings": {"item": {"output": "json", "fields": {"id": "id", "title": title, "note": "note"}}},
+        "daemon": {"lease": "60s"},
         "web": {"listen": "127.0.0.1:0"},
     }
