@@ -36,11 +36,9 @@ hook = sh {folder}/hook.sh %(path)s {folder}/history
 level = warning
 """
 _HOOK = """case "$1" in *.ics) ;; *) exit 0 ;; esac
-{
-    printf '%s\\t%s\\t' "${1##*/}" "$(stat -c '%i %y' "$1" 2>/dev/null)"
-    grep -h X-HMS-SYNC-KEY "$1" 2>/dev/null | tr -d '\\r\\n'
-    echo
-} >> "$2"
+version=$(stat -c '%i %y' "$1" 2>/dev/null) key=
+[ -z "$version" ] || while read -r line; do case "$line" in X-HMS-SYNC-KEY:*) key=${line%?} ;; esac; done < "$1"
+printf '%s\\t%s\\t%s\\n' "${1##*/}" "$version" "$key" >> "$2"
 """
 _KEY = re.compile(r"X-HMS-SYNC-KEY:([0-9a-f-]{36})")
 

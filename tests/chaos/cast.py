@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from outbox.model import Guarantee, Json
+from tests.chaos.archive import TABLE
+from tests.chaos.haste import DEADLINE_SECONDS
 from tests.chaos.oracle import Shown
 from tests.faults.proxy import Fault, Kind
 
@@ -13,6 +15,16 @@ _WRITES: Mapping[str, Json] = {
     "create": {"method": "PUT", "path": "/documents/{id}"},
     "delete": {"method": "DELETE", "path": "/documents/{id}"},
     "idempotency": {"header": "Idempotency-Key"},
+}
+_EVENTS: Mapping[str, Json] = {
+    **{name: {"method": "POST", "path": "/events"} for name in ("create", "update", "delete")},
+    "idempotency": {"header": "Idempotency-Key"},
+}
+MAPPINGS: Mapping[str, Json] = {
+    "shift_for_log": {
+        "output": "json",
+        "fields": {"unit": "unit_code", "date": "shift_date", "no": "shift_no", "status": "status"},
+    }
 }
 _HEARING = "is_public && status != 'draft'"
 
@@ -73,18 +85,24 @@ PARTS = (
     Part(
         "http-verify", "http", Guarantee.VERIFY, "document", "document_for_register", _not_restricted,
         where="classification != 'restricted'", place="scheduler/documents",
-        options={**_WRITES, "lookup": {"path": "/effects/{key}", "found": "found", "quiet": "6s"}},
+        options={**_WRITES, "lookup": {"path": "/effects/{key}", "found": "found", "quiet": "4s"}},
     ),
     Part(
         "scheduler", "scheduler", Guarantee.CONVERGE, "hearing_schedule", "hearing_for_scheduler", _public_hearing,
         where=_HEARING, place="scheduler/hearings",
     ),
     Part(
+        "archive", "sql", Guarantee.EXACT_TX, "hearing_schedule", "hearing_for_scheduler", _public_hearing,
+        where=_HEARING, place="scheduler/hearings",
+        options={"table": TABLE, "key": ["id"], "unencrypted": True},
+    ),
+    Part(
+        "http-least", "http", Guarantee.AT_LEAST, "patrol_timetable", "shift_for_log", _every,
+        options={**_EVENTS, "resend_in_doubt": True},
+    ),
+    Part(
         "http-ask", "http", Guarantee.ONCE_OR_ASK, "gis_feature", "feature_for_map", _every,
-        options={
-            **{name: {"method": "POST", "path": "/events"} for name in ("create", "update", "delete")},
-            "idempotency": {"header": "Idempotency-Key"},
-        },
+        options=_EVENTS,
     ),
 )  # fmt: skip
 
@@ -95,7 +113,7 @@ def _reply(status: str) -> bytes:
 
 _WIRE = (
     (Fault(Kind.RESET), 1.0),
-    (Fault(Kind.BLACKHOLE, seconds=2), 0.5),
+    (Fault(Kind.BLACKHOLE, seconds=1), 0.5),
     (Fault(Kind.CUT_REQUEST, size=40), 1.0),
     (Fault(Kind.CUT_REQUEST, size=400), 1.0),
     (Fault(Kind.CUT_ANSWER, size=8), 1.0),
@@ -107,7 +125,10 @@ _WIRE = (
     (Fault(Kind.REPLY_BEFORE, reply=_reply("503 Busy")), 1.0),
     (Fault(Kind.LATENCY, seconds=0.02), 0.5),
 )
-_LATE = (Fault(Kind.LATENCY, seconds=1.6), 1.5)  # longer than the deadline: a copy arrives when it was given up
+_LATE = (
+    Fault(Kind.LATENCY, seconds=1.5 * DEADLINE_SECONDS),
+    1.5,
+)  # longer than the deadline: a copy arrives when it was given up
 
 DATABASE_MENU = (
     (Fault(Kind.RESET), 1.0),

@@ -24,9 +24,6 @@ class Receiver(Protocol):
 
     struck: Counter[str]
 
-    @property
-    def address(self) -> tuple[str, int]: ...
-
     def effects(self) -> Sequence[Effect]:
         """Everything that took effect, oldest first, from the receiver's own storage."""
 

@@ -13,24 +13,37 @@ from importlib.resources import files
 from pathlib import Path
 
 import psycopg
+import simplejson
+import trustme
 import yaml
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cdc import embedded
 from cdc.config import load
 from cdc.demo.stage import prepare
-from outbox.model import Guarantee, Json
-from tests.chaos.calendars import CALENDAR, PASSWORD, USER, radicale_receiver
-from tests.chaos.cast import DATABASE_MENU, Part, wire_menu
+from outbox.model import Json
+from tests.chaos.account import Order
+from tests.chaos.archive import DATABASE, archive_receiver, credentials
+from tests.chaos.calendars import CALENDAR, PASSWORD, USER, RadicaleReceiver, radicale_receiver
+from tests.chaos.cast import DATABASE_MENU, MAPPINGS, Part, wire_menu
 from tests.chaos.effects import Receiver
-from tests.chaos.ledger import TOKEN, Ledger, ledger_receiver
-from tests.faults.proxy import Proxy, Target, proxied, seeded
+from tests.chaos.haste import ARCHIVE_SECONDS, DEADLINE_SECONDS
+from tests.chaos.ledger import TOKEN, Ledger, LedgerReceiver, ledger_receiver
+from tests.chaos.weather import install_clock
+from tests.faults.proxy import Proxy, proxied, seeded
 
-LEASE_SECONDS = 5.0
-DEADLINE = "1200ms"
-_CALM_REQUESTS = 5
+_CA = "ca.pem"
+_LANES = 4
+_CALM_REQUESTS = 25
 _CALM_STATEMENTS = 800
-_OPTIONS = {"fsync": "off", "full_page_writes": "off"}  # the machine is not switched off here, only processes
+_CALM_ARCHIVE = 100
+_OPTIONS = {
+    "fsync": "off",  # the machine is not switched off here, only processes
+    "full_page_writes": "off",
+    "max_prepared_transactions": "8",
+    "max_connections": "200",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,40 +95,85 @@ class Estate:
     actors: tuple[Actor, ...]
     began: float = field(default_factory=time.monotonic)
 
+    @property
+    def proxies(self) -> list[Proxy]:
+        return [self.wire, *(actor.proxy for actor in self.actors)]
+
+    def break_loose(self) -> None:
+        """Faults from now on."""
+        for proxy in self.proxies:
+            proxy.healed = False
+
     def heal(self) -> None:
         """No fault from now on."""
-        for proxy in (self.wire, *(actor.proxy for actor in self.actors)):
+        for proxy in self.proxies:
             proxy.heal()
         for actor in self.actors:
             actor.receiver.heal()
 
 
 @contextmanager
-def set_up(folder: Path, parts: tuple[Part, ...], *, seed: int, late: bool = False) -> Iterator[Estate]:
-    """The estate below ``folder``, cleared away at the end. ``late``: late copies also where nobody survives them."""
+def set_up(folder: Path, order: Order) -> Iterator[Estate]:
+    """The estate below ``folder``, still whole."""
     with ExitStack() as stack:
         database = Database(folder / "database")
         stack.callback(database.stop)
-        wire = stack.enter_context(proxied(database.socket, seeded(seed, DATABASE_MENU, calm=_CALM_STATEMENTS)))
+        wire = stack.enter_context(proxied(database.socket, seeded(order.seed, DATABASE_MENU, calm=_CALM_STATEMENTS)))
         actors = tuple(
-            _actor(stack, folder, part, seed=seed + number, late=late or part.survives_late_copies)
-            for number, part in enumerate(parts)
+            _actor(
+                stack, folder, database, part, seed=order.seed + number, late=order.late or part.survives_late_copies
+            )
+            for number, part in enumerate(order.parts)
         )
+        _cheap_password(database.dsn)
+        trustme.CA().cert_pem.write_to_path(folder / _CA)
         config = _write_config(folder, wire, actors, database.dsn)
         prepare(database.dsn, load(config))
-        yield Estate(folder, config, database, wire, actors)
+        if order.clock_every is not None:
+            install_clock(database.dsn)
+        estate = Estate(folder, config, database, wire, actors)
+        for proxy in estate.proxies:
+            proxy.heal()
+        yield estate
 
 
-def _actor(stack: ExitStack, folder: Path, part: Part, *, seed: int, late: bool) -> Actor:
-    receiver: Receiver
-    if part.guarantee is Guarantee.EXACT_CAS:
+def _actor(stack: ExitStack, folder: Path, database: Database, part: Part, *, seed: int, late: bool) -> Actor:
+    if part.kind == "sql":
+        archive = stack.enter_context(archive_receiver(database.dsn))
+        chooser = seeded(seed, DATABASE_MENU, calm=_CALM_ARCHIVE)
+        return Actor(part, archive, stack.enter_context(proxied(database.socket, chooser)))
+    receiver: RadicaleReceiver | LedgerReceiver
+    if part.kind == "caldav":
         receiver = stack.enter_context(radicale_receiver(folder / part.name))
     else:
         ledger = Ledger(remembers=part.remembers, late=late, seed=seed)
         receiver = stack.enter_context(ledger_receiver(ledger, part.collection))
-    target: Target = receiver.address
     chooser = seeded(seed, wire_menu(late=late), calm=_CALM_REQUESTS)
-    return Actor(part, receiver, stack.enter_context(proxied(target, chooser)))
+    return Actor(part, receiver, stack.enter_context(proxied(receiver.address, chooser)))
+
+
+def _address(actor: Actor, dsn: str) -> Mapping[str, Json]:
+    """Where the platform is and who we are there."""
+    tls = {"tls": {"ca": _CA}}  # nothing is encrypted here, but every lane would read the hundred public ones
+    match actor.part.kind:
+        case "caldav":
+            basic = {"username": USER, "password": PASSWORD}
+            return {"url": f"{actor.proxy.url}/{USER}/{CALENDAR}/", "auth": {"basic": basic}, **tls}
+        case "sql":
+            user, password = credentials(dsn)
+            url = f"postgresql://127.0.0.1:{actor.proxy.port}/{DATABASE}"
+            return {"url": url, "auth": {"basic": {"username": user, "password": password}}}
+        case _:
+            return {"url": actor.proxy.url, "auth": {"bearer": TOKEN}, **tls}
+
+
+def _cheap_password(dsn: str) -> None:
+    """The same password with one round in place of 4,096: daemons log in by the ten thousand."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute("SET scram_iterations = 1")
+        facts = conninfo_to_dict(dsn)
+        role, password = sql.Identifier(str(facts["user"])), sql.Literal(facts["password"])
+        connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, password))
 
 
 def _write_config(folder: Path, wire: Proxy, actors: tuple[Actor, ...], dsn: str) -> Path:
@@ -126,28 +184,29 @@ def _write_config(folder: Path, wire: Proxy, actors: tuple[Actor, ...], dsn: str
     document["database"] = {"dsn": make_conninfo(dsn, host="127.0.0.1", port=wire.port)}
     document["capture"] = {name: table for name, table in document["capture"].items() if name in types}
     mappings = {actor.part.mapping for actor in actors}
-    document["mappings"] = {name: mapping for name, mapping in document["mappings"].items() if name in mappings}
-    document["connectors"] = {actor.part.name: _connector(actor) for actor in actors}
-    document["daemon"] = {"lease": f"{LEASE_SECONDS:g}s", "soft_deadline": "300ms"}
+    document["mappings"] = {
+        name: mapping for name, mapping in {**document["mappings"], **MAPPINGS}.items() if name in mappings
+    }
+    document["connectors"] = {actor.part.name: _connector(actor, dsn) for actor in actors}
+    document["daemon"] = {"lease": "5s", "soft_deadline": "200ms"}  # the lease is shortened in the daemons
     path = folder / "sync-config.yml"
     path.touch(mode=0o600)
-    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    path.write_text(simplejson.dumps(document, indent=1), encoding="utf-8")  # JSON is YAML
     return path
 
 
-def _connector(actor: Actor) -> Mapping[str, Json]:
+def _connector(actor: Actor, dsn: str) -> Mapping[str, Json]:
     part = actor.part
-    calendar = part.kind == "caldav"
     route = {"mapping": part.mapping, **({"where": part.where} if part.where else {})}
     return {
         "kind": part.kind,
-        "url": f"{actor.proxy.url}/{USER}/{CALENDAR}/" if calendar else actor.proxy.url,
-        "auth": {"basic": {"username": USER, "password": PASSWORD}} if calendar else {"bearer": TOKEN},
+        **_address(actor, dsn),
         "allow_addresses": ["127.0.0.0/8"],
-        "concurrency": 1 if calendar else 4,
+        "concurrency": 4 if part.kind == "caldav" else 8,
         "page_size": 20,
-        "deadline": DEADLINE,
-        "retry": {"attempts": 1000, "base": "100ms", "max": "1s"},
+        "deadline": f"{(ARCHIVE_SECONDS if part.kind == 'sql' else DEADLINE_SECONDS) * 1000:g}ms",
+        "lanes": _LANES,
+        "retry": {"attempts": 1000, "base": "100ms", "max": "500ms"},
         "require": part.guarantee.value,
         "accept_unverified": "its wire is broken on purpose; what arrives is counted in its storage",
         "options": dict(part.options),

@@ -20,6 +20,7 @@ Shown: TypeAlias = Callable[[Mapping[str, Json]], bool]
 """True for the rows that a platform may see."""
 
 _CHANGES = """SELECT event_id, record_key, after FROM outbox.change WHERE record_type = %s ORDER BY record_key, id"""
+_MAY_REPEAT = frozenset({Guarantee.CONVERGE, Guarantee.AT_LEAST})
 _ROLES = ("", "create", "update")
 
 
@@ -48,7 +49,7 @@ class Tally:
     def keeps(self, guarantee: Guarantee) -> bool:
         """True when the class kept its promise (docs/guarantees.md)."""
         always = self.lost == self.phantom == self.wrong == 0
-        return always and (guarantee is Guarantee.CONVERGE or self.duplicated == self.out_of_order == 0)
+        return always and (guarantee in _MAY_REPEAT or self.duplicated == self.out_of_order == 0)
 
 
 def due_effects(connection: Connection, connector: str, record_type: str, shown: Shown) -> list[Due]:

@@ -1,52 +1,79 @@
-"""A daemon that sends itself a signal when it passes a labelled point for the n-th time.
-
-``python -m tests.chaos.process CONFIG AT_WORK POINT NTH SIGNAL``; with NTH 0 it never does. It makes the
-file AT_WORK when it passes the first point of all. Ends with 3 where it could not
-start for a reason that it can name (the database is away).
-"""
+"""One daemon of the run, from its birth in the zygote to its end; it may strike itself at a labelled point."""
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
+import queue
+import signal
 import threading
-from pathlib import Path
+from dataclasses import dataclass
 
 import psycopg
 
-from cdc.run import run
+from cdc.config import Config
+from cdc.daemon import Daemon
 from outbox.model import HmsSyncError
+from tests.chaos import haste
+from tests.chaos.slate import Count, Slate
+
+NOT_STARTED = 3
+"""The exit status of a daemon that could not start for a reason that it can name: the database is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a daemon is to be. ``nth`` 0: it never strikes itself; ``clock``: its time of day is so wrong."""
+
+    number: int
+    point: str
+    nth: int
+    signum: int
+    clock: int = 0
 
 
 class Trap:
-    """Counts the passings of one point over all lanes of the process; the first of any is noted in ``at_work``."""
+    """Counts the passings of one point over all lanes of the process."""
 
-    def __init__(self, at_work: Path, point: str, nth: int, signum: int) -> None:
-        self._at_work: Path | None = at_work
-        self._point = point
-        self._left = nth
-        self._signum = signum
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._left = order.nth
         self._lock = threading.Lock()
 
     def __call__(self, name: str) -> None:
+        if name != self._order.point:
+            return
         with self._lock:
-            if self._at_work is not None:
-                self._at_work.touch()
-                self._at_work = None
-            if name != self._point:
-                return
             self._left -= 1
             strikes = self._left == 0
         if strikes:
-            os.kill(os.getpid(), self._signum)
+            os.kill(os.getpid(), self._order.signum)
 
 
-if __name__ == "__main__":
-    config, at_work, point, nth, signum = sys.argv[1:]
-    logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(message)s")
+def live(config: Config, slate: Slate, order: Order) -> int:
+    """Serves until SIGTERM, then drains; returns the exit status."""
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+    signal.signal(signal.SIGTERM, lambda number, _frame: signals.put(number))
+    haste.set_wall_clock(order.clock)
+    assert config.database.dsn is not None
+    daemon = _kind(order)(
+        config,
+        config.database.dsn.get_secret_value(),
+        observers=[Count(slate, order.number)],
+        point=Trap(order),
+    )
     try:
-        run(Path(config), point=Trap(Path(at_work), point, int(nth), int(signum)))
+        daemon.start()
     except (HmsSyncError, psycopg.OperationalError) as error:
         logging.warning("not started: %s", error)
-        sys.exit(3)
+        return NOT_STARTED
+    signals.get()
+    daemon.stop()
+    return 0
+
+
+def _kind(order: Order) -> type[Daemon]:
+    if order.number % haste.THOROUGH_EVERY == 0:
+        return Daemon
+    haste.leave_out_checks()
+    return haste.QuickDaemon

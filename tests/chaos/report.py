@@ -9,6 +9,7 @@ from dataclasses import asdict
 from outbox.model import Json
 from tests.chaos.account import Account
 
+_NOT_KEPT = "NOT AS IT SHOULD BE: a promise was broken, a figure not reached, or something else went wrong"
 _COLUMNS = ("connector", "class", "due", "effects", "lost", "twice", "order", "phantom", "wrong", "faults", "promise")
 
 
@@ -31,12 +32,15 @@ def document(account: Account) -> Mapping[str, Json]:
         "drained": account.drained,
         "restarts": account.restarts,
         "resolved": account.resolved,
+        "snapshots_held": account.snapshots,
+        "prepared_forgotten": account.forgotten,
         "database_faults": _plain(account.database_faults),
         "faults": {name: _plain(faults) for name, faults in account.faults.items()},
         "connectors": {
             name: {"class": guarantee.value, "kept": tally.keeps(guarantee), **asdict(tally)}
             for name, (guarantee, tally) in account.tallies.items()
         },
+        "missed": list(account.missed),
         "findings": account.findings,
     }
 
@@ -61,15 +65,18 @@ def _rows(account: Account) -> list[tuple[str, ...]]:
 
 def _notes(account: Account) -> list[str]:
     return [
-        f"seed {account.seed}, {account.seconds:.0f} s, {account.transactions} transactions of the application",
-        f"kills {account.kills.total()}: {_list(account.kills)}",
+        f"seed {account.seed}, {account.seconds:.0f} s, {account.storm_seconds:.0f} s of them storm; "
+        f"{account.transactions} transactions of the application",
+        f"kills at work {account.kills.total()}: {_list(account.kills)}; {account.idle_kills} others",
         f"stops beyond the lease {account.stops.total()}: {_list(account.stops)}",
         f"restarts of PostgreSQL {account.restarts}; daemons drained {account.drained}",
         f"faults of database connections {account.database_faults.total()}: {_list(account.database_faults)}",
         *(f"faults of {name} {faults.total()}: {_list(faults)}" for name, faults in account.faults.items()),
-        f"doubts resolved by asking the platform {account.resolved}",
+        f"doubts resolved by asking the platform {account.resolved}; "
+        f"snapshots held {account.snapshots}; prepared transactions forgotten for a while {account.forgotten}",
+        *(f"NOT REACHED: {figure}" for figure in account.missed),
         *(f"FOUND: {finding}" for finding in account.findings),
-        "every class kept its promise" if account.kept else "A PROMISE WAS BROKEN, or something else went wrong",
+        "every class kept its promise" if account.kept else _NOT_KEPT,
     ]
 
 

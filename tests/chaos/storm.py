@@ -5,36 +5,57 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psycopg
 
 from outbox import db
 from tests.chaos import calm
 from tests.chaos.account import Account, Order
-from tests.chaos.crew import Crew
-from tests.chaos.estate import LEASE_SECONDS, Estate, set_up
-from tests.chaos.office import Clerk, office
+from tests.chaos.crew import POINTS, Crew
+from tests.chaos.estate import Estate, set_up
+from tests.chaos.nursery import nursery
+from tests.chaos.office import Clerk, large_world, office
+from tests.chaos.pace import Pace
+from tests.chaos.person import Person
+from tests.chaos.watch import Watch
+from tests.chaos.weather import Weather, set_clock
 
-_TICK_SECONDS = 0.05
-_BLOW_SECONDS = 0.8
+_TICK_SECONDS = 0.02
+_WORD_SECONDS = 5.0
 _DRAIN_SECONDS = 30.0
+_DAEMONS = 6
+_CUT_OFF_SECONDS = 10.0
+_HEAD_START = 100
 
 Say = Callable[[str], None]
 
 
 def run(order: Order, folder: Path, say: Say) -> Account:
     """The whole run below ``folder``."""
-    account = Account(order.seed)
+    account = Account(order.seed, order.figures)
     began = time.monotonic()
-    with set_up(folder, order.parts, seed=order.seed, late=order.late) as estate, _crew(estate, order) as crew:
-        with _at_work(office(estate.database.dsn, seed=order.seed, pause=order.pause), account):
-            _Storm(estate, crew, order, say).rage()
+    with set_up(folder, order) as estate, _crew(estate, order) as crew:
+        person, watch = Person(estate), Watch(estate.database.dsn)
+        clerks = office(estate.database.dsn, watch, seed=order.seed, clerks=order.clerks)
+        weather = Weather(estate.database.dsn, order.seed)
+        with large_world(), _at_work([*clerks, person, watch, weather], account):
+            estate.break_loose()
+            storm = _Storm(estate, crew, watch, order, say)
+            storm.rage()
+        account.storm_seconds, account.clock_steps = storm.seconds, storm.clock_steps
+        if order.clock_every:
+            set_clock(estate.database.dsn, 0)
+        account.transactions = sum(clerk.done for clerk in clerks)
         estate.heal()
         crew.relieve()
         with db.connect(estate.database.dsn, name="chaos") as connection:
-            calm.settle(connection, estate, crew, account, say)
+            calm.settle(connection, crew, person, account, say)
             crew.go_home(_DRAIN_SECONDS)
             calm.judge(connection, estate, account)
+        account.resolved = person.resolved
+        account.snapshots, account.forgotten = weather.snapshots, weather.forgotten
         _take_stock(estate, crew, account)
     account.seconds = time.monotonic() - began
     return account
@@ -42,6 +63,7 @@ def run(order: Order, folder: Path, say: Say) -> Account:
 
 def _take_stock(estate: Estate, crew: Crew, account: Account) -> None:
     account.kills, account.stops, account.drained = crew.kills, crew.stops, crew.drained
+    account.idle_kills = crew.idle_kills
     account.restarts = estate.database.restarts
     account.database_faults = estate.wire.struck
     account.faults = {actor.part.name: actor.proxy.struck + actor.receiver.struck for actor in estate.actors}
@@ -52,76 +74,98 @@ def _take_stock(estate: Estate, crew: Crew, account: Account) -> None:
 
 @contextmanager
 def _crew(estate: Estate, order: Order) -> Iterator[Crew]:
-    crew = Crew(estate.config, seed=order.seed, size=2, lease_seconds=LEASE_SECONDS)
-    try:
-        yield crew
-    finally:
-        crew.bury()
+    with nursery(estate.config) as zygote:
+        yield Crew(zygote, seed=order.seed, size=_DAEMONS, per_point=order.figures.per_point)
 
 
 @contextmanager
-def _at_work(clerks: Sequence[Clerk], account: Account) -> Iterator[None]:
-    for clerk in clerks:
-        clerk.start()
+def _at_work(workers: Sequence[Clerk | Person | Watch | Weather], account: Account) -> Iterator[None]:
+    for worker in workers:
+        worker.start()
     try:
         yield
+        account.findings += [f"{worker.name} ended by a defect" for worker in workers if not worker.is_alive()]
     finally:
-        for clerk in clerks:
-            clerk.go_home()
-        for clerk in clerks:
-            clerk.join()
-        account.transactions = sum(clerk.done for clerk in clerks)
+        for worker in workers:
+            worker.go_home()
+        for worker in workers:
+            worker.join()
 
 
 class _Storm:
     """Decides, seeded, what breaks next."""
 
-    def __init__(self, estate: Estate, crew: Crew, order: Order, say: Say) -> None:
+    def __init__(self, estate: Estate, crew: Crew, watch: Watch, order: Order, say: Say) -> None:
         self._estate = estate
         self._crew = crew
+        self._watch = watch
         self._order = order
         self._say = say
         self._dice = random.Random(order.seed)
-        self._next_blow = self._next_word = time.monotonic()
-        self._next_restart = time.monotonic() + order.restart_every
+        self._began = time.monotonic()
+        self._clock = 0
+        self.clock_steps = 0
+        self._kills = Pace(order.kills_per_second)
+        self._blows = (
+            (Pace(order.kills_per_second / 8), crew.stop_one),
+            (Pace(order.kills_per_second / 12), crew.drain_one),
+            (Pace(1 / order.restart_every), estate.database.restart),
+            (Pace(1 / _CUT_OFF_SECONDS), self._cut_off),
+            (Pace(1 / order.clock_every if order.clock_every else 0), self._set_clock),
+            (Pace(1 / _WORD_SECONDS), self._report),
+        )
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
 
     def rage(self) -> None:
-        """Until as many daemons as ordered were killed."""
-        while self._crew.killed < self._order.kills:
-            self._crew.look_after()
-            now = time.monotonic()
-            if now >= self._next_restart:
-                self._estate.database.restart()
-                self._next_restart = time.monotonic() + self._order.restart_every * self._dice.uniform(0.5, 1.5)
-            if now >= self._next_blow:
-                self._strike()
-                self._next_blow = now + self._dice.expovariate(1 / _BLOW_SECONDS)
-            if now >= self._next_word:
-                self._next_word = now + 2
-                self._report()
-            time.sleep(_TICK_SECONDS)
+        """Until all figures are reached, or time is up."""
+        while not self._reached() and self.seconds < self._order.figures.seconds:
+            fallen = self._crew.struck_themselves
+            self._crew.look_after(seconds=_TICK_SECONDS)
+            self._kills.happened(self._crew.struck_themselves - fallen)
+            if self._kills.is_due() and not self._too_fast and self._crew.kill_one():
+                self._kills.happened()
+            for pace, strike in self._blows:
+                if pace.is_due() and strike() is not False:
+                    pace.happened()
 
-    def _strike(self) -> None:
-        blows: list[tuple[Callable[[], None], float]] = [
-            (self._crew.kill_one, 6.0),
-            (self._crew.stop_one, 2.0),
-            (self._crew.drain_one, 1.0),
-            (self._cut_off, 2.0),
-        ]
-        what, weights = zip(*blows, strict=True)
-        self._dice.choices(what, weights)[0]()
+    def _reached(self) -> bool:
+        figures, crew = self._order.figures, self._crew
+        return (
+            crew.killed >= figures.kills
+            and crew.stops.total() >= figures.stops
+            and self._estate.database.restarts >= figures.restarts
+            and all(crew.kills[point] >= figures.per_point for point in POINTS)
+            and all(self._watch.applied.get(actor.part.name, 0) >= figures.effects for actor in self._estate.actors)
+        )
+
+    @property
+    def _too_fast(self) -> bool:
+        """More of the kills are done than of the effects: those who live get time."""
+        figures, least = self._order.figures, min(self._watch.applied.values(), default=0)
+        return self._crew.killed * figures.effects > (least + _HEAD_START) * figures.kills
+
+    def _set_clock(self) -> None:
+        """The database's clock jumps by a second or an hour; a jump back to the right time comes soon."""
+        self._clock = 0 if self._clock else self._dice.choice((-3600, 3600, -1, 1))
+        with suppress(psycopg.OperationalError):
+            set_clock(self._estate.database.dsn, self._clock)
+        self.clock_steps += 1
 
     def _cut_off(self) -> None:
         """A platform, or the database, refuses connections for a moment; all that were open are reset."""
-        proxies = [self._estate.wire, *(actor.proxy for actor in self._estate.actors)]
-        with self._dice.choice(proxies).flapping(up_seconds=0.05, down_seconds=0.2):
-            time.sleep(self._dice.uniform(0.3, 1.0))
+        with self._dice.choice(self._estate.proxies).flapping(up_seconds=0.05, down_seconds=0.2):
+            self._crew.look_after(seconds=self._dice.uniform(0.3, 1.0))
 
     def _report(self) -> None:
         crew, estate = self._crew, self._estate
-        effects = sum(len(actor.receiver.effects()) for actor in estate.actors)
         faults = sum(actor.proxy.struck.total() + actor.receiver.struck.total() for actor in estate.actors)
+        applied = " ".join(f"{name} {done}" for name, done in self._watch.applied.items())
+        rare = min(POINTS, key=lambda point: crew.kills[point])
         self._say(
-            f"{time.monotonic() - estate.began:5.0f} s  kills {crew.killed}/{self._order.kills}  "
-            f"stops {crew.stops.total()}  restarts {estate.database.restarts}  faults {faults}  effects {effects}"
+            f"{self.seconds:5.0f} s  kills {crew.killed}/{self._order.figures.kills} ({rare} {crew.kills[rare]})  "
+            f"stops {crew.stops.total()}  restarts {estate.database.restarts}  faults {faults}  "
+            f"waiting {self._watch.waiting}  applied {applied}"
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from outbox.model import Guarantee
-from tests.chaos.account import Order
+from tests.chaos.account import Figures, Order
 from tests.chaos.calendars import read_history
 from tests.chaos.cast import PARTS
 from tests.chaos.effects import Effect
@@ -17,6 +17,8 @@ from tests.chaos.oracle import Due, Tally, tally
 from tests.chaos.report import table
 from tests.chaos.storm import run
 from tests.fixtures.server import reachable_folder
+
+SMALL = Figures(kills=500, per_point=20, effects=100, stops=20, restarts=5, seconds=220)
 
 
 @pytest.fixture
@@ -27,14 +29,13 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.slow
-def test_five_kills_and_a_restart_break_no_promise(folder: Path) -> None:
-    order = Order(parts=PARTS, seed=5, kills=5, restart_every=4.0, pause=0.4)
-    account = run(order, folder, print)
+@pytest.mark.timeout(300)
+def test_five_hundred_kills_and_twenty_at_every_point_break_no_promise(folder: Path) -> None:
+    """Bounded by time too: on a machine that is too busy for the figures it fails, and says how far it came."""
+    account = run(Order(parts=PARTS, seed=5, figures=SMALL), folder, print)
     assert account.kept, table(account)
-    assert account.kills.total() >= 5
-    assert account.restarts >= 1
-    assert account.database_faults.total() + sum(faults.total() for faults in account.faults.values()) > 0
-    assert all(counted.due > 10 for _, counted in account.tallies.values()), table(account)
+    assert account.database_faults.total() > 0
+    assert all(faults.total() for faults in account.faults.values())
 
 
 FIRST, GONE, AGAIN = (
