@@ -5,6 +5,7 @@ The same bytes on every resend and on every machine: no clock, no host time zone
 
 from transformers.compile import Transformer, compile_mapping
 from transformers.definition import definition_hash
+from transformers.engine import engine
 from transformers.errors import MappingError, TransformError
 from transformers.expressions import compile_condition
 
@@ -15,4 +16,5 @@ __all__ = [
     "compile_condition",
     "compile_mapping",
     "definition_hash",
+    "engine",
 ]

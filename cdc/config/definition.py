@@ -17,7 +17,7 @@ from cdc.config.document import Document
 from cdc.config.mistakes import Mistake
 from cdc.config.models import ConnectorConfig
 from outbox.model import Json
-from transformers import definition_hash
+from transformers import definition_hash, engine
 
 MAX_SCHEMA_BYTES: Final = 1_000_000
 
@@ -50,9 +50,11 @@ def connector_definition(connector: ConnectorConfig, mappings: Mapping[str, dict
 
     A mapping travels as text: jsonb would forget the order of its keys, which is the order of the body, and a
     resend would have other bytes. Its version stands beside it, because that counts the code of ``python:`` too.
-    ``after_reject`` is for those who act without the config: may a dead letter be overtaken?
+    ``after_reject`` is for those who act without the config: may a dead letter be overtaken? ``engine``: other
+    libraries may write other bytes from the same mapping, so they make another version.
     """
     return {
+        "engine": engine(),
         "after_reject": connector.after_reject,
         "routes": {
             record_type: {

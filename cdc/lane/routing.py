@@ -13,7 +13,7 @@ from typing import TypeAlias
 import simplejson
 
 from outbox.model import Action, Change, Json, Message, RemoteObject
-from transformers import MappingError, Transformer, TransformError, compile_condition, compile_mapping
+from transformers import MappingError, Transformer, TransformError, compile_condition, compile_mapping, engine
 
 Condition: TypeAlias = Callable[[Mapping[str, Json]], bool]
 
@@ -57,6 +57,8 @@ class Routes:
     """All routes of one connector, by record type."""
 
     by_type: Mapping[str, Route | LostRoute]
+    same_engine: bool = True
+    """False for routes of a daemon that may have written other bytes from the same mapping."""
 
     @property
     def record_types(self) -> frozenset[str]:
@@ -75,7 +77,8 @@ def compile_routes(definition: Mapping[str, Json]) -> Routes:
 
 def revive_routes(definition: Mapping[str, Json]) -> Routes:
     """The routes of an earlier definition: what cannot be made any more fails its changes, not its lane."""
-    return Routes({record_type: _revived(parts) for record_type, parts in definition["routes"].items()})
+    routes = {record_type: _revived(parts) for record_type, parts in definition["routes"].items()}
+    return Routes(routes, same_engine=definition.get("engine", engine()) == engine())
 
 
 def _revived(parts: Mapping[str, Json]) -> Route | LostRoute:

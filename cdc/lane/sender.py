@@ -40,6 +40,10 @@ _FORGOTTEN = Unknown(
     ErrorClass.NO_ANSWER, "it was perhaps applied, and the platform may have forgotten its key since: a person decides"
 )
 _NEVER_TWICE = Unknown(ErrorClass.NO_ANSWER, "it was perhaps applied, and is never sent twice: a person decides")
+_OTHER_ENGINE = (
+    "it was claimed by a daemon with other libraries, which may have sent other bytes under the same key with success: "
+    "look at the platform, then `hms-sync resolve`"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,19 @@ class Sender:
         self._report(outcome, attempt.seconds)
         if isinstance(outcome, Applied):
             return applied(flight.row, outcome, flight.message, attempt.request_hash)
-        return self._judged(flight.row, outcome, attempt.request_hash, was_down=was_down)
+        return self._judged(flight.row, self._honest(flight.row, outcome), attempt.request_hash, was_down=was_down)
+
+    def _honest(self, row: Row, outcome: NotApplied | Rejected | Unknown) -> NotApplied | Rejected | Unknown:
+        """A platform that goes by our key may refuse a resend because its bytes are others; that ends no doubt."""
+        delivery = row.delivery
+        if not (delivery.doubt and isinstance(outcome, Rejected)) or outcome.platform or delivery.request_hash:
+            return outcome
+        if (
+            self._policy.guarantee is not Guarantee.EXACT_WINDOW
+            or self._routes_of(delivery.mapping_version).same_engine
+        ):
+            return outcome
+        return Unknown(ErrorClass.ALTERED, f"{outcome.reason}; {_OTHER_ENGINE}", outcome.answer)
 
     def _judged(self, row: Row, outcome: Outcome, request_hash: str | None, *, was_down: bool = False) -> Ended:
         assert not isinstance(outcome, Applied)  # noqa: S101  narrowed by the callers

@@ -13,7 +13,7 @@ import pytest
 from cdc.daemon import Daemon
 from outbox.model import HmsSyncError
 from tests.faults.failing import Blow, Fuse
-from tests.harness.premises import Office, opened, until
+from tests.harness.premises import ACCEPTED, Office, opened, until
 
 TRIES_PER_SECOND = 5
 """A database in trouble is not asked more often than this by one part of a daemon."""
@@ -29,7 +29,7 @@ SELECT (SELECT count(*) FROM outbox.connector) AS connectors, (SELECT count(*) F
 def office(dsn: str, tmp_path: Path) -> Iterator[Office]:
     """Tables, scheduler and config; the scheduler remembers our keys."""
     with opened(dsn, tmp_path) as made:
-        made.settings["connectors"]["Board"]["options"] = {"idempotency_window": "24h"}
+        made.settings["connectors"]["Board"].update(options={"idempotency_window": "24h"}, accept_unverified=ACCEPTED)
         del made.settings["connectors"]["Plan"], made.settings["mappings"]["for_plan"]
         made.save()
         yield made

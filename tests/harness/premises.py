@@ -108,6 +108,9 @@ class Diary:
         return {line[8:] for text in texts for line in text.splitlines() if line.startswith("SUMMARY:")}
 
 
+ACCEPTED = "a test of something else than verdicts"
+
+
 def settings_for(dsn: str, board: Board, diary: Diary | None = None) -> dict[str, Any]:
     """The config as plain data; a test changes it and calls :meth:`Office.save`."""
     common = {"allow_addresses": ["127.0.0.0/8"], "deadline": "2s", "retry": {"base": "50ms", "max": "500ms"}}
@@ -131,7 +134,7 @@ def settings_for(dsn: str, board: Board, diary: Diary | None = None) -> dict[str
             "url": f"{diary.client.url}hearings/",
             "auth": {"basic": {"username": diary.client.username, "password": "${file:password}"}},
             "concurrency": 1,
-            "accept_unverified": "a test of something else than verdicts",
+            "accept_unverified": ACCEPTED,
             "routes": {"hearing": {"mapping": "for_diary", "where": "status == 'scheduled'"}},
         }
     return {

@@ -17,7 +17,7 @@ from cdc import migrate
 from cdc.config import load
 from outbox import capture, db
 from tests.chaos.calendars import CALENDAR, PASSWORD, USER, RadicaleReceiver
-from tests.harness.premises import RUN, until
+from tests.harness.premises import ACCEPTED, RUN, until
 from tests.servers import free_port
 
 _TABLE = "CREATE TABLE public.hearing (id bigint PRIMARY KEY, title text NOT NULL, status text NOT NULL DEFAULT 'on')"
@@ -54,6 +54,7 @@ class Registry:
                     "allow_addresses": ["127.0.0.0/8"],
                     "deadline": "2s",
                     "concurrency": 2,
+                    "accept_unverified": ACCEPTED,
                     "retry": {"base": "50ms", "max": "500ms"},
                     "routes": {"hearing": {"mapping": "event", "where": "status == 'on'"}},
                 }

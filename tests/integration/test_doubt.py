@@ -19,7 +19,7 @@ from tests.fixtures.command_line import Hms
 from tests.harness import platform as p
 from tests.harness.lanes import CONNECTOR, Hand, expire_leases, registered, take, with_guarantee, write
 from tests.harness.platform import Platform
-from tests.harness.premises import opened, until
+from tests.harness.premises import ACCEPTED, opened, until
 from tests.hostile import hostile, silent
 
 DEADLINE = 2.0
@@ -40,6 +40,7 @@ def test_a_swallowed_answer_is_shown_within_a_second_after_the_deadline(
     told = ("--dsn", dsn, "--json")
     with opened(dsn, tmp_path) as office, hostile(silent) as receiver:
         plan = office.settings["connectors"]["Plan"]
+        plan.update(accept_unverified=ACCEPTED)
         plan.update(url=receiver.url, options=options, deadline=f"{DEADLINE:g}s", retry={"base": "60s"})
         office.save()
         with office.running(), outbox_db.connect(dsn) as connection:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.premises import Office, opened, until
+from tests.harness.premises import ACCEPTED, Office, opened, until
 from tests.hostile import OK, Hostile, Peer, Received, hostile
 
 KEYED = {
@@ -35,6 +35,7 @@ def receiver() -> Iterator[Hostile]:
 def office(dsn: str, tmp_path: Path, receiver: Hostile) -> Iterator[Office]:
     with opened(dsn, tmp_path) as made:
         plan = made.settings["connectors"]["Plan"]
+        plan.update(accept_unverified=ACCEPTED)
         plan.update(url=receiver.url, options=KEYED, deadline="1s", retry={"base": "2s", "max": "2s"})
         made.save()
         yield made
