@@ -109,7 +109,8 @@ class LaneThread(threading.Thread):
                 fenced = note_fenced(connection, lane, refused=refused)
         except (db.DatabaseUnavailable, psycopg.Error) as error:
             fenced = refused
-            _LOG.warning("a lost lease could not be audited", extra=self._fields(reason=str(error).strip()))
+            if refused:
+                _LOG.warning("a lost lease could not be audited", extra=self._fields(reason=str(error).strip()))
         if fenced:
             berth.observe(LeaseLost(lane.connector, lane.lane))
             _LOG.warning("lease lost", extra=self._fields())
