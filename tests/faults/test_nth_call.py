@@ -11,7 +11,6 @@ from tests.faults.failing import CODES, Blow, Fuse
 from tests.faults.lane_story import live
 from tests.faults.nth_call import rehearsal, strike, thinned
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:.*was deleted while still open:ResourceWarning")
 """psycopg leaves a connection open whose last commit fails; here every call fails once."""
 
