@@ -36,10 +36,10 @@ dev: $(DEV) ## Make .venv with hms-sync and the tools of developers in it
 
 .PHONY: test
 test: $(DEV) ## Run all tests on a PostgreSQL of their own
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(if $(ARGS),$(ARGS),--quiet --numprocesses=3)
 
 .PHONY: chaos
-chaos: $(DEV) ## Kill, stop and cut everything for minutes, then count what arrived (ARGS=--long: a night)
+chaos: $(DEV) ## Kill, stop and cut everything for minutes, then count what arrived (ARGS=--long: by the ten thousand)
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 .PHONY: mutants

@@ -23,6 +23,7 @@ from tests.chaos.trials.run import NAMES, trials
 from tests.chaos.trials.verdict import Verdict
 from tests.fixtures.server import reachable_folder
 
+SMALL = Figures(kills=500, per_point=20, effects=100, stops=20, restarts=5, seconds=275)
 MINUTES = Figures(kills=1_000, per_point=40, effects=1_000, stops=100, restarts=10, seconds=600)
 LONG = Figures(kills=10_000, per_point=200, effects=20_000, stops=1_000, restarts=100, seconds=2_600)
 _BACKLOG = 300_000
@@ -33,6 +34,7 @@ def order_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="what breaks, and when")
     parser.add_argument("--long", action="store_true", help=f"{LONG.kills:,} kills, {LONG.effects:,} effects per class")
+    parser.add_argument("--small", action="store_true", help=f"what CI runs: the storm alone, {SMALL.kills} kills")
     parser.add_argument("--kills", type=int, help=f"how many working daemons are killed (default {MINUTES.kills:,})")
     parser.add_argument("--seconds", type=float, help="how long the storm may last at most")
     parser.add_argument("--only", action="append", choices=names, help="this connector only (may be repeated)")
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     account = None if asked.trial else _storm(asked)
     if account is not None and not asked.json:
         print(table(account), flush=True)
-    wanted = [] if asked.storm else asked.trial or NAMES
+    wanted = [] if asked.storm or asked.small else asked.trial or NAMES
     verdicts = list(trials(wanted, _say, seed=asked.seed, rows=asked.backlog, long=asked.long))
     if asked.json:
         storm = document(account) if account is not None else None
@@ -77,7 +79,7 @@ def _storm(asked: argparse.Namespace) -> Account:
 
 
 def _figures(asked: argparse.Namespace) -> Figures:
-    figures = LONG if asked.long else MINUTES
+    figures = LONG if asked.long else SMALL if asked.small else MINUTES
     if asked.kills is not None:
         figures = Figures(kills=asked.kills, seconds=figures.seconds)
     return replace(figures, seconds=asked.seconds) if asked.seconds is not None else figures

@@ -13,10 +13,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 
 from cdc import housekeeping, keeper, ownership
-from cdc.assembly import Kit
 from cdc.config import Config
 from cdc.daemon import Daemon
 from cdc.lane import policy, sender, settler, tide, worker
+from cdc.receivers import roster
 from connectors import answers
 from connectors.sql import ledger as target
 from connectors.sql import session
@@ -51,6 +51,7 @@ def leave_out_checks() -> None:
     """For this process: what ``QuickDaemon`` leaves out besides."""
     vars(ownership)["require_own_packages"] = lambda: None
     vars(session)["require_fit"] = vars(session)["require_ledger"] = lambda *_: None
+    vars(roster)["_register"] = lambda *_: None
     vars(housekeeping)["STEP_SECONDS"] = housekeeping.ROUND_SECONDS
 
 
@@ -71,6 +72,3 @@ class QuickDaemon(Daemon):
 
     def _check_database(self) -> None:
         """Nothing: every tenth daemon asks."""
-
-    def _register(self, kits: dict[str, Kit]) -> None:
-        """Nothing: what they serve never changes."""

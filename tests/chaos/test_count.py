@@ -1,42 +1,13 @@
-"""The chaos run in small: a handful of kills, a restart of PostgreSQL, and every class keeps its promise."""
+"""The count of the chaos run can fail: what it sees when something is lost, repeated, overtaken or made up."""
 
 from __future__ import annotations
-
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from outbox.model import Guarantee
-from tests.chaos.account import Figures, Order
 from tests.chaos.calendars import read_history
-from tests.chaos.cast import PARTS
 from tests.chaos.effects import Effect
 from tests.chaos.oracle import Due, Tally, tally
-from tests.chaos.report import table
-from tests.chaos.storm import run
-from tests.fixtures.server import reachable_folder
-
-SMALL = Figures(kills=500, per_point=20, effects=100, stops=20, restarts=5, seconds=220)
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    made = reachable_folder()
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_five_hundred_kills_and_twenty_at_every_point_break_no_promise(folder: Path) -> None:
-    """Bounded by time too: on a machine that is too busy for the figures it fails, and says how far it came."""
-    account = run(Order(parts=PARTS, seed=5, figures=SMALL), folder, print)
-    assert account.kept, table(account)
-    assert account.database_faults.total() > 0
-    assert all(faults.total() for faults in account.faults.values())
-
 
 FIRST, GONE, AGAIN = (
     Due("r", rank, frozenset({key}), removes=removes)
