@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cdc.daemon import Daemon
+from connectors.channel import Basic
 from outbox.model import HmsSyncError
 from tests.contract.test_verify_sql import SWALLOW
 from tests.fixtures.command_line import Hms, Said
@@ -23,17 +24,17 @@ def archive(make_db: MakeDb) -> Iterator[SqlTarget]:
 
 
 @pytest.fixture
-def office(make_db: MakeDb, archive: SqlTarget, tmp_path: Path) -> Iterator[Office]:
+def office(dsn: str, archive: SqlTarget, tmp_path: Path) -> Iterator[Office]:
     """An office whose only platform is a database, and nothing of it is accepted unverified."""
-    with opened(make_db(), tmp_path) as made:
-        (secret,) = archive.channel.secrets[:1]
-        made.secret("target", secret)
-        user = archive.query("SELECT current_user")[0][0]
+    with opened(dsn, tmp_path) as made:
+        assert isinstance(archive.channel.auth, Basic)
+        made.secret("target", archive.channel.auth.password.get_secret_value())
         made.settings["connectors"] = {
             "Archive": {
                 "kind": "sql",
+                "deadline": "2s",
                 "url": archive.url,
-                "auth": {"basic": {"username": user, "password": "${file:target}"}},
+                "auth": {"basic": {"username": archive.channel.auth.username, "password": "${file:target}"}},
                 "allow_addresses": ["127.0.0.0/8"],
                 "require": "EXACT_TX",
                 "options": {"table": "court.hearing", "key": ["id"], "unencrypted": True},
