@@ -15,11 +15,13 @@ from connectors.couriers import AnyConnector
 from connectors.exchange import HttpConnector, HttpRequest, HttpResponse, Transport, TransportFailure
 from connectors.http import ConditionalRestConnector, RestConnector
 from connectors.http_options import HttpOptions
-from connectors.probing.model import Subject
+from connectors.probing.model import Subject, Verifier
 from connectors.probing.subjects import caldav_subject, http_subject
+from connectors.probing.verify import HttpVerifier
 from connectors.scheduler import SchedulerConnector, SchedulerOptions, preset
 from connectors.sql.connector import SqlConnector
 from connectors.sql.options import SqlOptions
+from connectors.sql.probes import SqlVerifier
 from outbox.model import Applied, ErrorClass, Rejected
 
 
@@ -34,7 +36,7 @@ class Probe:
     missing_is_wrong_url: bool = True
 
 
-def _no_subject(_name: str, _url: str, _options: BaseModel, _scratch_url: str | None) -> Subject | None:
+def _no_verifier(_name: str, _url: str, _options: BaseModel, _scratch_url: str | None) -> Verifier | None:
     return None
 
 
@@ -49,7 +51,7 @@ class ConnectorKind:
     options: type[BaseModel]
     build: Callable[[str, str, BaseModel], AnyConnector]
     probe: Callable[[str, BaseModel], Probe] | None = None
-    subject: Callable[[str, str, BaseModel, str | None], Subject | None] = _no_subject
+    verifier: Callable[[str, str, BaseModel, str | None], Verifier | None] = _no_verifier
     """Takes name, URL, options and the URL of a scratch place (None: one is made); None: nothing to verify."""
     schemes: tuple[str, ...] = ("http", "https")
     address: str = "an http or https URL (write https://host/path)"
@@ -114,30 +116,41 @@ def _probe_caldav(url: str, _options: BaseModel) -> Probe:
     return Probe(HttpRequest("PROPFIND", url.rstrip("/") + "/", headers, body))
 
 
-def _subject_http(name: str, url: str, options: BaseModel, scratch_url: str | None) -> Subject | None:
-    return http_subject(name, url, cast("HttpOptions", options), scratch_url, _probe_http(url, options).request)
+def _verifier_http(name: str, url: str, options: BaseModel, scratch_url: str | None) -> Verifier | None:
+    harmless = _probe_http(url, options).request
+    return _verifier_of(http_subject(name, url, cast("HttpOptions", options), scratch_url, harmless))
 
 
-def _subject_scheduler(name: str, url: str, options: BaseModel, scratch_url: str | None) -> Subject | None:
-    settings = preset(cast("SchedulerOptions", options))
-    return http_subject(name, url, settings, scratch_url, _probe_scheduler(url, options).request)
+def _verifier_scheduler(name: str, url: str, options: BaseModel, scratch_url: str | None) -> Verifier | None:
+    settings, harmless = preset(cast("SchedulerOptions", options)), _probe_scheduler(url, options).request
+    return _verifier_of(http_subject(name, url, settings, scratch_url, harmless))
 
 
-def _subject_caldav(name: str, url: str, options: BaseModel, scratch_url: str | None) -> Subject:
-    return caldav_subject(name, url, cast("CalDavOptions", options), scratch_url, _probe_caldav(url, options).request)
+def _verifier_caldav(name: str, url: str, options: BaseModel, scratch_url: str | None) -> Verifier | None:
+    harmless = _probe_caldav(url, options).request
+    return _verifier_of(caldav_subject(name, url, cast("CalDavOptions", options), scratch_url, harmless))
+
+
+def _verifier_of(subject: Subject | None) -> Verifier | None:
+    return None if subject is None else HttpVerifier(subject)
+
+
+def _verifier_sql(name: str, url: str, options: BaseModel, scratch_url: str | None) -> Verifier:
+    return SqlVerifier(name, scratch_url or url, cast("SqlOptions", options))
 
 
 _KINDS: Mapping[str, ConnectorKind] = MappingProxyType(
     {
         kind.name: kind
         for kind in (
-            ConnectorKind("http", HttpOptions, _http, _probe_http, _subject_http),
-            ConnectorKind("scheduler", SchedulerOptions, _scheduler, _probe_scheduler, _subject_scheduler),
-            ConnectorKind("caldav", CalDavOptions, _caldav, _probe_caldav, _subject_caldav),
+            ConnectorKind("http", HttpOptions, _http, _probe_http, _verifier_http),
+            ConnectorKind("scheduler", SchedulerOptions, _scheduler, _probe_scheduler, _verifier_scheduler),
+            ConnectorKind("caldav", CalDavOptions, _caldav, _probe_caldav, _verifier_caldav),
             ConnectorKind(
                 "sql",
                 SqlOptions,
                 _sql,
+                verifier=_verifier_sql,
                 schemes=("postgresql", "sqlite"),
                 address="a URL of a database (write postgresql://host:5432/database or sqlite:////folder/file.db)",
             ),

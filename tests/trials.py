@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from connectors.channel import Basic, Channel
 from connectors.probing.model import ProbeResult, Subject, Verification
-from connectors.probing.verify import verify
+from connectors.probing.verify import HttpVerifier, verify
 from connectors.registry import kinds
 from tests.wire import LOOPBACK
 
@@ -27,9 +27,9 @@ JSON_FILES: Mapping[str, Any] = {
 def subject(kind: str, url: str, options: Mapping[str, Any] | None = None, scratch_url: str | None = None) -> Subject:
     """What is tried at a receiver of this kind."""
     found = kinds()[kind]
-    made = found.subject("platform", url, found.options.model_validate(options or {}), scratch_url)
-    assert made is not None
-    return made
+    made = found.verifier("platform", url, found.options.model_validate(options or {}), scratch_url)
+    assert isinstance(made, HttpVerifier)
+    return made.subject
 
 
 def tried(trial: Subject, channel: Channel = ANYBODY, **how: Any) -> Verification:

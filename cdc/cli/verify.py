@@ -71,14 +71,14 @@ def verify_receiver(
 def _kit(session: Session, connector: str, scratch_url: str | None) -> Kit:
     """The connector as configured. Raises Unclear where there is none, nothing to try, or no way to try it there."""
     from cdc.assembly import assemble
-    from cdc.receivers.probing import subject_of
+    from cdc.receivers.probing import verifier_of
     from connectors.registry import kinds
 
     config = session.config()
     kit = assemble(config).get(connector)
     if kit is None:
         raise Unclear(f"{config.file} configures no connector {connector} (it has: {', '.join(config.connectors)})")
-    if subject_of(kit.built) is None:
+    if verifier_of(kit.built) is None:
         why = "no probes are known for this kind" if kit.declared.exact else "that class needs no verdict"
         raise Unclear(f"connector {connector} (kind {kit.built.settings.kind}) promises {kit.declared}: {why}")
     kind = kinds()[kit.built.settings.kind]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cdc.assembly import Kit
-from cdc.receivers.probing import subject_of
+from cdc.receivers.probing import verifier_of
 from outbox import verdicts
 from outbox.db import Connection
 from outbox.model import Guarantee, HmsSyncError, Verified
@@ -72,7 +72,7 @@ def _refusal(kit: Kit, standing: Standing | None) -> str:
             f"{promise}, and {server_of(standing.fingerprint)} carries only {standing.carries} by the verdict of "
             f"{standing.at:%Y-%m-%d}: mend the receiver and run `hms-sync verify-receiver {name}`, or {accept}"
         )
-    if subject_of(kit.built) is None:
+    if verifier_of(kit.built) is None:
         return f"{promise}, which cannot be verified for kind {kit.built.settings.kind}: {accept}"
     verify = f"run `hms-sync verify-receiver {name}`"
     return f"{promise} without a verdict about this url and these options: {verify}, or {accept}"

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from cdc.assembly import Kit
 from cdc.config import Built
 from cdc.config.build import options_of
-from connectors.probing.model import Subject
-from connectors.probing.verify import QUICK_PROBES, fingerprint, verify
+from connectors.probing.model import Progress, Verifier
 from connectors.registry import kinds
 from outbox.model import HmsSyncError
 from outbox.verdicts import ReceiverVerdict
 
 ROUNDS = 200
 QUICK_ROUNDS = 5
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +25,10 @@ class Order:
     scratch_url: str | None = None
 
 
-def subject_of(built: Built, scratch_url: str | None = None) -> Subject | None:
-    """What is tried at the receiver; None where its kind knows nothing to try."""
+def verifier_of(built: Built, scratch_url: str | None = None) -> Verifier | None:
+    """How the receiver is tried; None where its kind knows nothing to try."""
     kind = kinds()[built.settings.kind]
-    return kind.subject(built.name, built.settings.url, options_of(kind, built.settings), scratch_url)
+    return kind.verifier(built.name, built.settings.url, options_of(kind, built.settings), scratch_url)
 
 
 def silent(_name: str, _done: int, _total: int) -> None:
@@ -40,9 +37,8 @@ def silent(_name: str, _done: int, _total: int) -> None:
 
 def try_receiver(kit: Kit, order: Order, progress: Progress = silent) -> ReceiverVerdict:
     """Run the probes. Raises HmsSyncError where the receiver is away or there is nothing to try."""
-    subject = _subject(kit, order.scratch_url)
-    only = QUICK_PROBES if order.quick else None
-    found = verify(subject, kit.built.channel, rounds=order.rounds, only=only, progress=progress)
+    verifier = _verifier(kit, order.scratch_url)
+    found = verifier.verify(kit.built.channel, rounds=order.rounds, quick=order.quick, progress=progress)
     return ReceiverVerdict(
         connector=kit.policy.connector,
         subject=kit.registration.subject,
@@ -58,13 +54,13 @@ def try_receiver(kit: Kit, order: Order, progress: Progress = silent) -> Receive
 
 def fingerprint_of(kit: Kit, scratch_url: str | None) -> str:
     """Product, version and key of the receiver as it is now. Raises HmsSyncError where it is away."""
-    return fingerprint(_subject(kit, scratch_url), kit.built.channel)
+    return _verifier(kit, scratch_url).fingerprint(kit.built.channel)
 
 
-def _subject(kit: Kit, scratch_url: str | None) -> Subject:
-    subject = subject_of(kit.built, scratch_url)
-    if subject is None:
+def _verifier(kit: Kit, scratch_url: str | None) -> Verifier:
+    verifier = verifier_of(kit.built, scratch_url)
+    if verifier is None:
         raise HmsSyncError(
             f"connector {kit.policy.connector} (kind {kit.built.settings.kind}, {kit.declared}) has nothing to verify"
         )
-    return subject
+    return verifier

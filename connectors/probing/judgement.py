@@ -9,9 +9,14 @@ from connectors.probing.model import ProbeResult
 from outbox.model import Guarantee
 
 NEEDED: Mapping[Guarantee, tuple[int, ...]] = MappingProxyType(
-    {Guarantee.EXACT_CAS: (1, 2, 3, 4, 5, 6, 7), Guarantee.EXACT_WINDOW: (8,), Guarantee.VERIFY: (9,)}
+    {
+        Guarantee.EXACT_TX: (1, 2, 3, 4, 5, 6),
+        Guarantee.EXACT_CAS: (1, 2, 3, 4, 5, 6, 7),
+        Guarantee.EXACT_WINDOW: (8,),
+        Guarantee.VERIFY: (9,),
+    }
 )
-"""The probes that a class rests on; classes without an entry rest on none."""
+"""The probes that a class rests on, those of databases (EXACT_TX) numbered by themselves; without an entry: none."""
 
 
 def carries(declared: Guarantee, otherwise: Guarantee, results: Iterable[ProbeResult]) -> Guarantee:

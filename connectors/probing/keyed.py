@@ -107,9 +107,9 @@ class RestEffects:
         return Message(Action.UPSERT, document, simplejson.dumps(document, use_decimal=True).encode())
 
 
-def scratch_delivery(connector: str, record: str, event: UUID) -> Delivery:
-    """A delivery that no ledger knows."""
-    change = Change(0, event, 0, 0, "probe", record, Operation.READ, None, {}, datetime.now(UTC))
+def scratch_delivery(connector: str, record: str, event: UUID, number: int = 0) -> Delivery:
+    """A delivery that no ledger of ours knows; ``number`` says which change of the record it is of."""
+    change = Change(number, event, number, 0, "probe", record, Operation.READ, None, {}, datetime.now(UTC))
     return Delivery(connector, change)
 
 

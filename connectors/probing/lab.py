@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from connectors.channel import Channel
 from connectors.exchange import HttpRequest, HttpResponse, Transport, TransportFailure
-from connectors.probing.model import SCRATCH, ScratchEffects, ScratchObjects, Subject
+from connectors.probing.model import SCRATCH, ProbeResult, Progress, ScratchEffects, ScratchObjects, Subject
 from connectors.transports.base import headers_to_send
 from connectors.transports.dialling import connection, proxy_headers
 
@@ -49,8 +49,33 @@ def untold(sentence: str) -> Finding:
     return Finding(passed=None, sentence=sentence)
 
 
+@dataclass(slots=True, kw_only=True)
+class Rounds:
+    """Counts the rounds of one probe after the other."""
+
+    report: Callable[[int, int], None] = lambda _done, _total: None
+    done: int = 0
+
+    def times(self, total: int) -> Iterator[int]:
+        """Count the rounds of a probe, and report them."""
+        for number in range(total):
+            self.report(number, total)
+            yield number
+            self.done += 1
+        self.report(total, total)
+
+    def measured(self, number: int, name: str, ask: Callable[[], Finding], progress: Progress) -> ProbeResult:
+        """One probe from its beginning to its result."""
+        self.done = 0
+        self.report = lambda done, total: progress(name, done, total)
+        began = time.monotonic()
+        finding = ask()
+        rounds = self.done or int(finding.passed is not None)
+        return ProbeResult(number, name, finding.passed, finding.sentence, rounds, time.monotonic() - began)
+
+
 @dataclass(slots=True)
-class Lab:
+class Lab(Rounds):
     """One receiver under trial; used by one thread. ``rounds`` and ``crowd`` scale the races."""
 
     subject: Subject
@@ -59,8 +84,6 @@ class Lab:
     rounds: int
     crowd: int
     """How many requests race; less where the receiver has no room for so many, because then they only queue."""
-    report: Callable[[int, int], None] = lambda _done, _total: None
-    done: int = 0
     leftovers: dict[str, HttpRequest] = field(default_factory=dict)
     """What removes the scratch objects that may be there, by name."""
     made: bool = False
@@ -79,14 +102,6 @@ class Lab:
     def name(self) -> str:
         """A name that no object has had."""
         return f"{SCRATCH}-{self._run}-{next(self._names)}"
-
-    def times(self, total: int) -> Iterator[int]:
-        """Count the rounds of a probe, and report them."""
-        for number in range(total):
-            self.report(number, total)
-            yield number
-            self.done += 1
-        self.report(total, total)
 
     def send(self, request: HttpRequest, deadline_seconds: float = DEADLINE_SECONDS) -> HttpResponse:
         """One request, waited for; TransportFailure where no answer came."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
+from connectors.channel import Channel
 from connectors.exchange import HttpRequest, HttpResponse
 from outbox.model import Guarantee, Json
 
 SCRATCH = "hms-sync-probe"
 """What the names of all scratch objects begin with, so that whoever finds one knows where it is from."""
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Is told a probe's name, its rounds done and in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,16 @@ class Verification:
     @property
     def passed(self) -> bool:
         return self.carries is self.declared
+
+
+class Verifier(Protocol):
+    """How one receiver is tried. Raises HmsSyncError where it is away, or where there is no place to try it."""
+
+    def fingerprint(self, channel: Channel) -> str:
+        """Product, version and key of the receiver, without any effect there; the same as long as they are."""
+
+    def verify(self, channel: Channel, *, rounds: int, quick: bool, progress: Progress) -> Verification:
+        """Run the probes, or only those that take seconds, and judge."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 from connectors.channel import Channel
@@ -16,7 +16,7 @@ from connectors.probing import conditional, keys
 from connectors.probing.certificates import public_key
 from connectors.probing.judgement import carries
 from connectors.probing.lab import CannotTell, Finding, Lab, untold
-from connectors.probing.model import ProbeResult, Subject, Verification
+from connectors.probing.model import ProbeResult, Progress, Subject, Verification
 from connectors.transports import open_transport
 from connectors.transports.dialling import connection
 from outbox.model import Guarantee, HmsSyncError
@@ -52,6 +52,20 @@ PROBES: Mapping[int, _Probe] = MappingProxyType(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class HttpVerifier:
+    """Tries a receiver of HTTP; see :class:`~connectors.probing.model.Verifier`."""
+
+    subject: Subject
+
+    def fingerprint(self, channel: Channel) -> str:
+        return fingerprint(self.subject, channel)
+
+    def verify(self, channel: Channel, *, rounds: int, quick: bool, progress: Progress) -> Verification:
+        only = QUICK_PROBES if quick else None
+        return verify(self.subject, channel, rounds=rounds, only=only, progress=progress)
+
+
 def verify(
     subject: Subject,
     channel: Channel,
@@ -59,16 +73,19 @@ def verify(
     rounds: int = 200,
     parallel: int = 16,
     only: Collection[int] | None = None,
-    progress: Callable[[str, int, int], None] = lambda _name, _done, _total: None,
+    progress: Progress = lambda _name, _done, _total: None,
 ) -> Verification:
-    """Run the probes (or ``only`` some) and judge; ``progress`` gets a probe's name, its rounds done and in all.
+    """Run the probes (or ``only`` some) and judge.
 
     HmsSyncError where the receiver cannot be reached or no scratch place can be made.
     """
     known_as = fingerprint(subject, channel)
     with _lab(subject, channel, rounds, parallel) as lab:
         numbers = sorted(PROBES if only is None else only)
-        results = tuple(_result(lab, number, progress) for number in numbers)
+        results = tuple(
+            lab.measured(number, PROBES[number].name, partial(_finding, lab, PROBES[number]), progress)
+            for number in numbers
+        )
     verdict = carries(subject.declared, subject.otherwise, results)
     return Verification(subject.connector, subject.declared, verdict, known_as, results)
 
@@ -130,16 +147,6 @@ def _make(lab: Lab, request: HttpRequest) -> None:
         f"no scratch place can be made beside the one of connector {lab.subject.connector} "
         f"({request.method} {request.url}: {said}); make one by hand and pass its URL as scratch url"
     )
-
-
-def _result(lab: Lab, number: int, progress: Callable[[str, int, int], None]) -> ProbeResult:
-    probe = PROBES[number]
-    lab.done = 0
-    lab.report = lambda done, total: progress(probe.name, done, total)
-    began = time.monotonic()
-    finding = _finding(lab, probe)
-    rounds = lab.done or int(finding.passed is not None)
-    return ProbeResult(number, probe.name, finding.passed, finding.sentence, rounds, time.monotonic() - began)
 
 
 def _finding(lab: Lab, probe: _Probe) -> Finding:

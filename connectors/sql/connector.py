@@ -13,6 +13,13 @@ from connectors.sql.sqlite import Sqlite
 from outbox.model import Guarantee
 
 
+def dialect_of(url: str, options: SqlOptions) -> Dialect:
+    """The kind of database that the URL means. Raises HmsSyncError where it does not name one."""
+    if urlsplit(url).scheme == "sqlite":
+        return Sqlite(url)
+    return PostgreSql(url, unencrypted=options.unencrypted)
+
+
 class SqlConnector:
     """Delivers to one table of one database."""
 
@@ -22,11 +29,7 @@ class SqlConnector:
 
     def __init__(self, url: str, options: SqlOptions) -> None:
         self._options = options
-        self._dialect: Dialect
-        if urlsplit(url).scheme == "sqlite":
-            self._dialect = Sqlite(url)
-        else:
-            self._dialect = PostgreSql(url, unencrypted=options.unencrypted)
+        self._dialect = dialect_of(url, options)
 
     def open(self, channel: Channel, deadline_seconds: float) -> SqlSession:
         """A session of its own, not connected yet."""

@@ -28,11 +28,20 @@ class Dialect(Protocol):
     def cut(self, raw: Any) -> None:
         """Break what the connection is doing, from another thread."""
 
+    def commit_unheard(self, raw: Any) -> None:
+        """Send COMMIT and break the connection without waiting for the answer."""
+
     def failed(self, error: BaseException, *, committing: bool) -> Failed:
         """What an error of the driver means."""
 
     def unfit(self, connection: Connection, table: TableName) -> str | None:
         """Why the table cannot carry EXACT_TX; None when it can."""
+
+    def product(self, connection: Connection) -> str:
+        """Name and version of the server."""
+
+    def durability(self, connection: Connection) -> Mapping[str, str]:
+        """The settings that decide whether a commit outlives a crash, as they are for this connection."""
 
     def insert(self, table: TableName, columns: Sequence[str]) -> Executable:
         """Adds rows; a key that exists is an error."""

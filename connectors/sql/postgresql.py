@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -51,6 +51,9 @@ _MISCONFIGURED = re.compile(r"database \".*\" does not exist|does not support SS
 _KIND = text(
     "SELECT c.relkind::text, c.relpersistence::text FROM pg_catalog.pg_class c"
     " WHERE c.oid = pg_catalog.to_regclass(:name)"
+)
+_DURABILITY = text(
+    "SELECT name, setting FROM pg_catalog.pg_settings WHERE name IN ('synchronous_commit', 'fsync', 'full_page_writes')"
 )
 _PREPARER = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]
 
@@ -100,6 +103,12 @@ class PostgreSql:
         with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(raw.fileno())) as wire:
             wire.shutdown(socket.SHUT_RDWR)
 
+    def commit_unheard(self, raw: psycopg.Connection) -> None:
+        raw.pgconn.send_query(b"COMMIT")
+        while raw.pgconn.flush():
+            pass
+        self.cut(raw)
+
     def failed(self, error: BaseException, *, committing: bool) -> Failed:
         state = error.sqlstate if isinstance(error, psycopg.Error) else None
         if state is None and isinstance(error, psycopg.DataError):
@@ -122,6 +131,12 @@ class PostgreSql:
         if found is None or found[0] not in ("r", "p"):
             return "is not an ordinary table of this database"
         return "is UNLOGGED: a crash empties it, and our ledger would not know" if found[1] != "p" else None
+
+    def product(self, connection: Connection) -> str:
+        return f"PostgreSQL {connection.execute(text('SHOW server_version')).scalar_one()}"
+
+    def durability(self, connection: Connection) -> Mapping[str, str]:
+        return {row.name: row.setting for row in connection.execute(_DURABILITY)}
 
     def insert(self, table: TableName, columns: Sequence[str]) -> Executable:
         return self._insert(table, columns)

@@ -92,6 +92,10 @@ class SqlSession:
             if self._raw is not None:
                 self._dialect.cut(self._raw)
 
+    def commit_unheard(self) -> None:
+        """Commit what was written, and lose the answer: for the probes, from inside a gate."""
+        self._dialect.commit_unheard(self._raw)
+
     def close(self) -> None:
         self._drop()
 

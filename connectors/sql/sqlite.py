@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -19,6 +19,8 @@ from connectors.exchange import TransportFailure
 from connectors.sql.dialect import Rows, TableName
 from connectors.sql.failures import Failed, by_sqlite_code
 from outbox.model import ErrorClass, HmsSyncError, Json
+
+_DURABILITY = ("synchronous", "journal_mode")
 
 
 class Sqlite:
@@ -54,11 +56,21 @@ class Sqlite:
     def cut(self, raw: sqlite3.Connection) -> None:
         raw.interrupt()
 
+    def commit_unheard(self, raw: sqlite3.Connection) -> None:
+        raw.execute("COMMIT")
+        raw.close()
+
     def failed(self, error: BaseException, *, committing: bool) -> Failed:
         return by_sqlite_code(getattr(error, "sqlite_errorcode", None), str(error), committing=committing)
 
     def unfit(self, _connection: Connection, _table: TableName) -> str | None:
         return None
+
+    def product(self, _connection: Connection) -> str:
+        return f"SQLite {sqlite3.sqlite_version}"
+
+    def durability(self, connection: Connection) -> Mapping[str, str]:
+        return {name: str(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()) for name in _DURABILITY}
 
     def insert(self, table: TableName, columns: Sequence[str]) -> Executable:
         return _insert(table, columns)

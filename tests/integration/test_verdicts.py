@@ -324,7 +324,7 @@ def test_the_check_of_the_living_tells_it_beforehand(office: Office, hms: Hms) -
 def test_a_kind_that_knows_no_probes_is_refused_as_unverifiable(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cdc.receivers.admission.subject_of", lambda _built: None)
+    monkeypatch.setattr("cdc.receivers.admission.verifier_of", lambda _built: None)
     with pytest.raises(NotAdmitted, match="which cannot be verified for kind caldav: say why you accept it"):
         Daemon(office.config, office.dsn).start()
 
