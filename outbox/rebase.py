@@ -18,13 +18,13 @@ from outbox import lineage
 from outbox.db import Connection
 from outbox.lanes import note_act
 from outbox.lineage import Identity, Lost, Sent, Standing
-from outbox.model import Guarantee, HmsSyncError, Json, Record
+from outbox.model import ERA_BITS, Guarantee, HmsSyncError, Json, Record
 from outbox.operate import NotAllowed, Person
 from outbox.partitions import ensure_partitions, ids_drawn
 from outbox.statements import statement
 
 NOTED = 100
-ERA = 1 << 32
+ERA = 1 << ERA_BITS
 _BUSY = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
 
@@ -170,7 +170,12 @@ class _Rebase:
 
 def _is_written_by_name(sent: Sent, guarantee: Guarantee, *, named: bool) -> bool:
     """True when another write of the record cannot make a second object at the platform."""
-    return guarantee.replays_harmlessly or named or (sent.applied and guarantee is Guarantee.EXACT_WINDOW)
+    return (
+        guarantee is Guarantee.EXACT_TX
+        or guarantee.replays_harmlessly
+        or named
+        or (sent.applied and guarantee is Guarantee.EXACT_WINDOW)
+    )
 
 
 def _detail(found: Finding, marks: Mapping[str, Any]) -> dict[str, Json]:
