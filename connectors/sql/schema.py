@@ -30,7 +30,7 @@ def require_fit(connection: Connection, dialect: Dialect, options: SqlOptions) -
         )
 
 
-def require_ledger(connection: Connection, table: Table) -> None:
+def require_ledger(connection: Connection, dialect: Dialect, table: Table) -> None:
     """Our ledger, made where it is missing. Raises HmsSyncError with the statement for somebody who may."""
     if not inspect(connection).has_table(table.name, table.schema):
         _create(connection, table)
@@ -42,6 +42,8 @@ def require_ledger(connection: Connection, table: Table) -> None:
             f"{table.fullname} of the target is not the ledger that this version keeps; it must be: "
             + _ddl(connection, table)
         )
+    if (reason := dialect.unfit(connection, (table.schema, table.name))) is not None:
+        raise HmsSyncError(f"our ledger {table.fullname} {reason}; make it an ordinary table of the target")
 
 
 def _create(connection: Connection, table: Table) -> None:

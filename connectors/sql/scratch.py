@@ -183,7 +183,7 @@ def scratch_place(
     table, kept = Table(name, MetaData(), *columns, schema=schema), ledger.table(schema)
     with looking(connector, dialect, channel) as eye:
         require_fit(eye, dialect, options)
-        require_ledger(eye, kept)
+        require_ledger(eye, dialect, kept)
         eye.commit()
         _make(connector, eye, table, kept)
         scratch = Scratch(dialect, channel, table, kept, eye, rounds)

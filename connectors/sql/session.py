@@ -187,7 +187,7 @@ class SqlSession:
                 self._raw = raw
             self._connection = connection = self._dialect.engine(raw).connect()
             require_fit(connection, self._dialect, self._options)
-            require_ledger(connection, self._ledger)
+            require_ledger(connection, self._dialect, self._ledger)
             connection.commit() if keep else connection.rollback()
         except TransportFailure as failure:
             raise _Failure(unsent(failure)) from failure

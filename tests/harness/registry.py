@@ -52,7 +52,6 @@ class Registry:
                     "url": f"http://127.0.0.1:{self.calendar.address[1]}/{USER}/{CALENDAR}/",
                     "auth": {"basic": {"username": USER, "password": "${file:password}"}},
                     "allow_addresses": ["127.0.0.0/8"],
-                    "accept_unverified": "a test of something else than verdicts",
                     "deadline": "2s",
                     "concurrency": 2,
                     "accept_unverified": ACCEPTED,
