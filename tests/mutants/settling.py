@@ -64,8 +64,8 @@ MUTANTS = (
         "one-under-way",
         "in memory, too, one change of a record is under way at a time",
         "cdc/lane/backlog.py",
-        "self._under_way.add(record)",
-        "self._under_way.discard(record)",
+        "del self._queues[record]\n        self._under_way.add(record)",
+        "del self._queues[record]\n        self._under_way.discard(record)",
         "tests/unit/test_backlog.py::test_rows_loaded_while_their_record_is_under_way_wait",
     ),
     Mutant(
@@ -168,8 +168,8 @@ MUTANTS = (
         "window-at-verdict",
         "EXACT_WINDOW: no resend is planned for a time when the platform may have forgotten our key",
         VERDICT,
-        "if due_in is None or window_is_over(delivery, policy, now, due_in):",
-        "if due_in is None:",
+        "if due_in is None or altered or window_is_over(delivery, policy, moment.now, due_in):",
+        "if due_in is None or altered:",
         f"{RULES}test_when_it_may_have_forgotten_a_person_decides",
     ),
     Mutant(
@@ -200,8 +200,8 @@ MUTANTS = (
         "pause-once",
         "a platform that refuses us pauses its connector, once",
         "outbox/ledger.py",
-        "if already:\n            return",
-        "del already",
+        "if self.look_around().paused:\n            return",
+        "",
         f"{LANE}test_a_connector_is_paused_once_however_many_requests_are_refused",
     ),
     Mutant(
