@@ -186,4 +186,29 @@ MUTANTS = (
         "if False:",
         "tests/unit/test_connector_templates.py::test_a_header_takes_no_line_break",
     ),
+    Mutant(
+        "same-bytes-on-resend",
+        "EXACT_WINDOW: other bytes are never sent under a key that may be used up",
+        COURIER,
+        "self._connector.guarantee is Guarantee.EXACT_WINDOW and request_hash(request) != delivery.request_hash",
+        "False",
+        f"{COURIERS}test_other_bytes_are_never_sent_under_a_key_that_may_be_used_up[EXACT_WINDOW-True]",
+    ),
+    Mutant(
+        "bytes-remembered",
+        "the next daemon knows what bytes were sent under a key",
+        "outbox/ledger.py",
+        'request_hash=row["request_hash"],',
+        "",
+        "tests/integration/test_frozen.py"
+        "::test_a_daemon_that_would_send_other_bytes_under_the_same_key_asks_a_person[2]",
+    ),
+    Mutant(
+        "other-bytes-ask",
+        "a resend that would have other bytes is left to a person",
+        "cdc/lane/verdict.py",
+        "if due_in is None or altered or window_is_over",
+        "if due_in is None or window_is_over",
+        "tests/unit/test_verdict.py::test_a_resend_with_other_bytes_is_left_to_a_person[EXACT_WINDOW]",
+    ),
 )
