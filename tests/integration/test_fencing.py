@@ -9,7 +9,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from outbox import db as outbox_db
-from outbox.lanes import LeaseLost
+from outbox.lanes import LeaseLost, note_fenced
 from outbox.ledger import LaneLedger
 from tests.harness.lanes import POLICY, TYPE, Hand, expire_leases, registered, take, write
 from tests.harness.platform import Crash, Platform
@@ -56,6 +56,16 @@ def test_a_lease_that_is_over_is_not_extended(db: outbox_db.Connection, hand: Ha
     expire_leases(db)
     with pytest.raises(LeaseLost):
         hand.ledger.extend(30.0)
+
+
+def test_who_still_has_his_lane_is_not_called_fenced(db: outbox_db.Connection, hand: Hand) -> None:
+    """A lane may fail for many reasons; only one that another epoch holds, or that was refused, was lost."""
+    assert not note_fenced(db, hand.lane, refused=False)
+    hand.owner.release(hand.lane)
+    assert hand.owner.acquire([POLICY.connector]) is not None
+    assert note_fenced(db, hand.lane, refused=False)
+    acts = db.execute("SELECT detail ->> 'epoch' AS epoch FROM outbox.act WHERE kind = 'fenced'").fetchall()
+    assert acts == [{"epoch": str(hand.lane.epoch)}]
 
 
 def test_a_claim_is_committed_to_the_disk_also_where_the_database_is_set_up_not_to(

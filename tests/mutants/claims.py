@@ -6,7 +6,7 @@ from tests.mutants.mutant import Mutant
 
 LEDGER, PAGER, WORKER = "outbox/sql/ledger.sql", "cdc/lane/pager.py", "cdc/lane/worker.py"
 LANE, EDGES = "tests/integration/test_lane.py::", "tests/integration/test_protocol_edges.py::"
-FENCING = "tests/integration/test_fencing.py::"
+FENCING, POISON = "tests/integration/test_fencing.py::", "tests/integration/test_poison.py::"
 
 MUTANTS = (
     Mutant(
@@ -197,5 +197,54 @@ MUTANTS = (
         "turn = self._pager.turn() if turning and self._pager.ends_after(placed) else None",
         "turn = self._pager.turn() if self._pager.ends_after(placed) else None",
         f"{EDGES}test_draining_claims_no_further_page",
+    ),
+    Mutant(
+        "page-goes-alone",
+        "a page that cost several owners their lives goes one row at a time",
+        PAGER,
+        "return self.is_open and self._recoveries >= SUSPECT_AFTER",
+        "return False",
+        f"{POISON}test_what_kills_worker_after_worker_is_put_aside[mapping-CONVERGE]",
+    ),
+    Mutant(
+        "suspect-goes-alone",
+        "a delivery with which three workers died is never tried beside others",
+        LEDGER,
+        "CASE WHEN %(suspects)s THEN w.deaths >= 3 ELSE w.deaths < 3 END",
+        "%(suspects)s IS NOT NULL",
+        f"{POISON}test_suspects_that_were_in_flight_together_are_told_apart",
+    ),
+    Mutant(
+        "quarantine",
+        "what killed three workers alone, after three, is put aside",
+        PAGER,
+        "self.quarantined = self._ledger.quarantine(*fate_of_the_poisoned(self._policy.guarantee))",
+        "self.quarantined = 0",
+        f"{POISON}test_a_due_delivery_that_kills_is_put_aside_too",
+    ),
+    Mutant(
+        "innocent",
+        "an attempt that ends clears a suspect",
+        LEDGER,
+        "interval '1 second', deaths = 0,\n",
+        "interval '1 second',\n",
+        f"{POISON}test_a_suspect_whose_attempt_ends_is_innocent",
+    ),
+    Mutant(
+        "fenced-act",
+        "a daemon that comes back to a lane of somebody else writes that into the audit",
+        "cdc/keeper.py",
+        "fenced = note_fenced(connection, lane, refused=refused)",
+        "fenced = refused",
+        "tests/crash/test_zombie.py"
+        "::test_a_stopped_daemon_that_wakes_up_changes_nothing_and_is_audited[claim.committed]",
+    ),
+    Mutant(
+        "fenced-act-only-then",
+        "a lane that is still ours is not called fenced",
+        "outbox/lanes.py",
+        'if now is None or (now["epoch"] == lane.epoch and not refused):',
+        "if now is None:",
+        f"{FENCING}test_who_still_has_his_lane_is_not_called_fenced",
     ),
 )

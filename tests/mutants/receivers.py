@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Edit, Mutant
 
-CALDAV, CURL, REQUESTS = "connectors/caldav.py", "connectors/transports/curl.py", "connectors/transports/requests_.py"
+CONDITIONAL, CURL = "connectors/conditional.py", "connectors/transports/curl.py"
+REQUESTS = "connectors/transports/requests_.py"
 DIALLING, ADDRESSES = "connectors/transports/dialling.py", "connectors/addresses.py"
 RADICALE, WIRE = "tests/contract/test_caldav_radicale.py::", "tests/contract/test_transports.py::"
 LIMITS, REACH = "tests/contract/test_transport_limits.py::", "tests/contract/test_transport_reach.py::"
@@ -14,7 +15,7 @@ MUTANTS = (
     Mutant(
         "conditional-write",
         "a calendar object is written only against the version that we know",
-        CALDAV,
+        CONDITIONAL,
         'headers = {"If-Match": etag} if etag is not None else {"If-None-Match": "*"}',
         "headers: dict[str, str] = {}",
         "tests/unit/test_connector_caldav.py::test_every_write_is_conditional",
@@ -22,7 +23,7 @@ MUTANTS = (
     Mutant(
         "create-only",
         "a create never overwrites",
-        CALDAV,
+        CONDITIONAL,
         'else {"If-None-Match": "*"}',
         "else {}",
         "tests/unit/test_connector_caldav.py::test_every_write_is_conditional",
@@ -30,7 +31,7 @@ MUTANTS = (
     Mutant(
         "stamp-comparison",
         "a straggler sees that the object is past its change",
-        CALDAV,
+        CONDITIONAL,
         "if found.stamp.is_newer_than(self._delivery.change):",
         "if False:",
         f"{RADICALE}test_a_straggler_never_overwrites_something_newer",
@@ -38,8 +39,8 @@ MUTANTS = (
     Mutant(
         "stamp-key",
         "a write in doubt is recognised as done by our key in the object",
-        CALDAV,
-        "if found.stamp.key == self.stamp.key and not self._removes:",
+        CONDITIONAL,
+        "if found.stamp.key == self._stamp.key and not self._removes:",
         "if False:",
         f"{RADICALE}test_a_write_in_doubt_is_looked_up_and_done_exactly_once",
     ),

@@ -8,7 +8,7 @@ LEDGER, SETTLER, VERDICT = "outbox/sql/ledger.sql", "cdc/lane/settler.py", "cdc/
 SCHEMA = "migrations/sql/0001_ledger.up.sql"
 LANE, EDGES = "tests/integration/test_lane.py::", "tests/integration/test_protocol_edges.py::"
 RECORD, TABLES = "tests/integration/test_record_state.py::", "tests/integration/test_schema.py::"
-RULES = "tests/unit/test_verdict.py::"
+RULES, DOUBT = "tests/unit/test_verdict.py::", "tests/integration/test_doubt.py::"
 
 MUTANTS = (
     Mutant(
@@ -64,8 +64,8 @@ MUTANTS = (
         "one-under-way",
         "in memory, too, one change of a record is under way at a time",
         "cdc/lane/backlog.py",
-        "self._under_way.add(record)",
-        "self._under_way.discard(record)",
+        "del self._queues[record]\n        self._under_way.add(record)",
+        "del self._queues[record]\n        self._under_way.discard(record)",
         "tests/unit/test_backlog.py::test_rows_loaded_while_their_record_is_under_way_wait",
     ),
     Mutant(
@@ -168,8 +168,8 @@ MUTANTS = (
         "window-at-verdict",
         "EXACT_WINDOW: no resend is planned for a time when the platform may have forgotten our key",
         VERDICT,
-        "if due_in is None or window_is_over(delivery, policy, now, due_in):",
-        "if due_in is None:",
+        "if due_in is None or altered or window_is_over(delivery, policy, moment.now, due_in):",
+        "if due_in is None or altered:",
         f"{RULES}test_when_it_may_have_forgotten_a_person_decides",
     ),
     Mutant(
@@ -200,8 +200,8 @@ MUTANTS = (
         "pause-once",
         "a platform that refuses us pauses its connector, once",
         "outbox/ledger.py",
-        "if already:\n            return",
-        "del already",
+        "if self.look_around().paused:\n            return",
+        "",
         f"{LANE}test_a_connector_is_paused_once_however_many_requests_are_refused",
     ),
     Mutant(
@@ -219,5 +219,30 @@ MUTANTS = (
         "elif self._page_waits_for_few:",
         "elif False:",
         f"{LANE}test_a_slow_answer_leaves_the_page_so_that_the_lane_goes_on",
+    ),
+    Mutant(
+        "late-answer-of-the-lost",
+        "a late answer of an attempt that was superseded changes nothing",
+        LEDGER,
+        "AND owner = %(owner)s AND epoch = %(epoch)s\n  AND leased_until > clock_timestamp()\nFOR UPDATE",
+        "AND leased_until > clock_timestamp()\nFOR UPDATE",
+        f"{DOUBT}test_a_late_answer_of_a_superseded_attempt_changes_nothing[apply-sent again-in its page]",
+    ),
+    Mutant(
+        "late-answer-same-lease",
+        "a late answer under the same lease finds its fence gone",
+        LEDGER,
+        "AS u (change_id, fence)\nWHERE d.connector = %(connector)s AND d.change_id = u.change_id"
+        " AND d.state = 'in_flight' AND d.fence = u.fence",
+        "AS u (change_id, fence)\nWHERE d.connector = %(connector)s AND d.change_id = u.change_id",
+        f"{DOUBT}test_a_late_answer_under_the_same_lease_finds_its_fence_gone",
+    ),
+    Mutant(
+        "mapping-ends-no-doubt",
+        "our own mapping, failing on a resend, ends no doubt",
+        VERDICT,
+        "if outcome.error_class is ErrorClass.MAPPING and delivery.doubt and not policy.guarantee.replays_harmlessly:",
+        "if False:",
+        f"{RULES}test_our_own_mapping_ends_no_doubt[ONCE_OR_ASK]",
     ),
 )

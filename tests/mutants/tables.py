@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from tests.mutants import capture, claims, house, receivers, sending, settling
+from tests.mutants import admission, capture, claims, house, lineage, receivers, sending, settling, targets
 
 MUTANTS = (
     *claims.MUTANTS,
     *settling.MUTANTS,
     *sending.MUTANTS,
     *receivers.MUTANTS,
+    *targets.MUTANTS,
+    *admission.MUTANTS,
+    *lineage.MUTANTS,
     *capture.MUTANTS,
     *house.MUTANTS,
 )
