@@ -134,8 +134,8 @@ MUTANTS = (
         "rebase-by-name",
         "a rebase makes no second object where nobody knows the first one's name",
         REBASE,
-        "return guarantee.replays_harmlessly or named or (sent.applied and guarantee is Guarantee.EXACT_WINDOW)",
-        "return True",
+        "guarantee is Guarantee.EXACT_TX\n        or guarantee.replays_harmlessly\n        or named",
+        "True",
         f"{ORDER}test_no_second_object_is_made_where_nobody_knows_the_first_ones_name[ONCE_OR_ASK-None-0]",
     ),
     Mutant(
