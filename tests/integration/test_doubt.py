@@ -42,6 +42,7 @@ def test_a_swallowed_answer_is_shown_within_a_second_after_the_deadline(
         plan = office.settings["connectors"]["Plan"]
         plan.update(accept_unverified=ACCEPTED)
         plan.update(url=receiver.url, options=options, deadline=f"{DEADLINE:g}s", retry={"base": "60s"})
+        plan["accept_unverified"] = "a test of something else than verdicts"
         office.save()
         with office.running(), outbox_db.connect(dsn) as connection:
             office.execute("INSERT INTO public.shift (unit, day, no) VALUES ('A', '2026-11-23', 1)")

@@ -170,7 +170,7 @@ MUTANTS = (
     Mutant(
         "act-of-this-transaction",
         "a connector is paused, resumed or changed only with an act",
-        SCHEMA,
+        "migrations/sql/0003_verdict.up.sql",
         "IF NOT EXISTS (SELECT FROM outbox.act WHERE id = NEW.act_id AND xid = pg_current_xact_id()) THEN",
         "IF false THEN",
         f"{TABLES}test_a_connector_changes_only_with_an_act_in_the_same_transaction",

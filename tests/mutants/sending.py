@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import Edit, Mutant
 
 ANSWERS, COURIER = "connectors/answers.py", "connectors/courier.py"
 TABLE, COURIERS = "tests/unit/test_connector_answers.py::", "tests/unit/test_connector_courier.py::"
@@ -73,6 +73,15 @@ MUTANTS = (
         "if delivery.doubt and self._guarantee is Guarantee.ONCE_OR_ASK:",
         "if False:",
         f"{COURIERS}test_once_or_ask_never_sends_a_second_time_by_itself",
+    ),
+    Mutant(
+        "never-twice",
+        "what fell to ONCE_OR_ASK while it was due for a resend is not sent again",
+        "cdc/lane/sender.py",
+        "if row.delivery.doubt and self._policy.guarantee is Guarantee.ONCE_OR_ASK:",
+        "if False:",
+        "tests/integration/test_verdicts.py::test_a_doubt_from_before_the_verdict_is_not_sent_again_either",
+        (Edit(COURIER, "if delivery.doubt and self._guarantee is Guarantee.ONCE_OR_ASK:", "if False:"),),
     ),
     Mutant(
         "shared-deadline",

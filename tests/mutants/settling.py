@@ -146,7 +146,7 @@ MUTANTS = (
         LEDGER,
         "doubt = d.doubt OR d.state = 'unknown'",
         "doubt = d.doubt",
-        f"{EDGES}test_a_quiet_period_passes_before_a_receiver_is_asked",
+        f"{EDGES}test_a_dead_owners_sends_are_not_repeated_after_the_window[in delivery]",
     ),
     Mutant(
         "quiet-period",
@@ -162,7 +162,7 @@ MUTANTS = (
         VERDICT,
         "if policy.guarantee is Guarantee.ONCE_OR_ASK:\n        return None",
         "if policy.guarantee is Guarantee.ONCE_OR_ASK:\n        return delay",
-        f"{LANE}test_once_or_ask_never_sends_twice_by_itself",
+        f"{RULES}test_silence_is_unknown_and_the_guarantee_says_when_it_may_be_touched[ONCE_OR_ASK-None]",
     ),
     Mutant(
         "window-at-verdict",
