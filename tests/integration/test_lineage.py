@@ -13,7 +13,7 @@ from psycopg import errors
 from cdc.cli import main
 from outbox import lineage, partitions, rebase
 from outbox.db import Connection, connect
-from outbox.lanes import LeaseLost
+from outbox.lanes import LeaseLost, note_act
 from outbox.lineage import Lost, Sent
 from outbox.model import Guarantee, HmsSyncError
 from outbox.operate import NotAllowed, Person
@@ -254,6 +254,18 @@ def test_only_the_owner_rebases(dsn: str, ledger: Connection) -> None:
     with login(dsn, "outbox_owner") as person, connect(person, name="person") as connection:
         ledger.execute("GRANT SELECT ON outbox.capture TO outbox_owner")
         assert rebase.rebase(connection, [strange()], WHO).act_id
+
+
+def test_a_daemon_cannot_accept_another_lineage_by_itself(dsn: str, ledger: Connection) -> None:
+    """It may write the first row, with an act; the database refuses it any other."""
+    accept = "INSERT INTO outbox.lineage SELECT 2, ledger, 1, 1, 1, next_xid, 1, 1, 1, now(), %s FROM outbox.lineage"
+    with (
+        login(dsn, "outbox_daemon") as daemon,
+        connect(daemon, name="daemon") as connection,
+        pytest.raises(errors.InsufficientPrivilege, match="only outbox_owner accepts"),
+        connection.transaction(),
+    ):
+        connection.execute(accept, [note_act(connection, "rebase", None, "daemon", "by itself")])
 
 
 def test_the_first_registration_accepts_once(dsn: str, db: Connection) -> None:

@@ -38,7 +38,7 @@ MUTANTS = (
         "other options have no verdict",
         LOAD,
         'named = [settings.kind, settings.url.rstrip("/"), options]',
-        'named = [settings.kind, settings.url.rstrip("/"), bool(options) and None]',
+        'named = [settings.kind, settings.url.rstrip("/")]',
         f"{VERDICTS}test_another_url_or_another_option_is_another_subject_and_cosmetics_are_not",
     ),
     Mutant(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import Edit, Mutant
 
 LEDGER, PAGER, WORKER = "outbox/sql/ledger.sql", "cdc/lane/pager.py", "cdc/lane/worker.py"
 LANE, EDGES = "tests/integration/test_lane.py::", "tests/integration/test_protocol_edges.py::"
@@ -213,6 +213,7 @@ MUTANTS = (
         "CASE WHEN %(suspects)s THEN w.deaths >= 3 ELSE w.deaths < 3 END",
         "%(suspects)s IS NOT NULL",
         f"{POISON}test_suspects_that_were_in_flight_together_are_told_apart",
+        (Edit("cdc/lane/caution.py", "and time.monotonic() >= self.suspect_at", "and False"),),
     ),
     Mutant(
         "quarantine",

@@ -144,7 +144,7 @@ MUTANTS = (
         "migrations/sql/0004_lineage.up.sql",
         "IF NEW.no > 1 AND NOT pg_has_role(current_user, 'outbox_owner', 'USAGE') THEN",
         "IF false THEN",
-        f"{ORDER}test_only_the_owner_rebases",
+        f"{ORDER}test_a_daemon_cannot_accept_another_lineage_by_itself",
     ),
     Mutant(
         "lineage-with-act",
