@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from psycopg.types.json import Jsonb
@@ -12,13 +13,18 @@ from outbox.model import Delivery, Guarantee
 from tests.harness import platform as p
 from tests.harness.lanes import POLICY, TYPE, expire_leases, registered, take, unbalanced, with_guarantee, write
 from tests.harness.platform import Platform
+from transformers import engine
 
 GONE = {"name": "for_board", "where": None, "mapping": '{"output": "json", "python": "tests.no_such_module:f"}'}
 
 
-def lose_the_code(db: outbox_db.Connection) -> None:
-    """The function that version m1 named was there when it was registered, and is not installed any more."""
-    db.execute("UPDATE outbox.mapping SET definition = %s WHERE version = 'm1'", [Jsonb({"routes": {TYPE: GONE}})])
+GOOD = {**GONE, "mapping": '{"output": "json", "fields": {"n": "n"}}'}
+
+
+def pinned_to(db: outbox_db.Connection, route: dict[str, Any], written_by: str) -> None:
+    """What version m1 was: its one route, and the engine of the daemon that registered it."""
+    definition = Jsonb({"engine": written_by, "routes": {TYPE: route}})
+    db.execute("UPDATE outbox.mapping SET definition = %s WHERE version = 'm1'", [definition])
 
 
 @pytest.mark.parametrize("place", ["in its page", "in delivery"])
@@ -37,7 +43,7 @@ def test_a_mapping_whose_code_is_gone_fails_its_rows_and_not_the_lane(
     else:
         first.until(lambda: bool(db.execute("SELECT 1 FROM outbox.delivery WHERE state = 'waiting'").fetchone()))
     first.connection.close()
-    lose_the_code(db)
+    pinned_to(db, GONE, engine())
     expire_leases(db)
     policy = replace(POLICY, mapping_version="m2")
     registered(db, policy)
@@ -52,6 +58,33 @@ def test_a_mapping_whose_code_is_gone_fails_its_rows_and_not_the_lane(
     assert "pinned to a mapping that cannot be used any more" in row["last_error"]
     assert "tests.no_such_module" in row["last_error"]
     assert unbalanced(db) == []
+    heir.connection.close()
+
+
+@pytest.mark.parametrize("same_engine", [True, False])
+def test_a_refusal_that_other_libraries_may_have_caused_ends_no_doubt(
+    db: outbox_db.Connection, dsn: str, same_engine: bool
+) -> None:
+    """The claim's owner may have sent other bytes under the same key with success: nobody kept what he sent."""
+    registered(db)
+    platform = Platform()
+    pinned = write(db, "old")
+    first = take(dsn, platform)
+    assert first is not None
+    first.courier.slow = lambda _delivery: True
+    first.step(3)
+    first.connection.close()
+    pinned_to(db, GOOD, engine() if same_engine else "0 simplejson-1")
+    expire_leases(db)
+    policy = replace(POLICY, mapping_version="m2")
+    registered(db, policy)
+    platform.behave = lambda _d: p.REFUSE
+    heir = take(dsn, platform, policy)
+    assert heir is not None
+    heir.until(lambda: bool(db.execute("SELECT 1 FROM outbox.delivery").fetchone()))
+    row = db.execute("SELECT change_id, state, due_at, error_class FROM outbox.delivery").fetchone()
+    state, error_class = ("dead", "refused") if same_engine else ("unknown", "altered")
+    assert row == {"change_id": pinned, "state": state, "due_at": None, "error_class": error_class}
     heir.connection.close()
 
 
