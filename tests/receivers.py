@@ -15,7 +15,7 @@ from tests.servers import free_port, nginx_program, running
 
 @contextmanager
 def xandikos(folder: Path) -> Iterator[str]:
-    """Run Xandikos; yields the URL of its calendar."""
+    """Run xandikos; yields the URL of its calendar."""
     port = free_port()
     program = str(Path(sys.executable).parent / "xandikos")
     command = [program, "serve", "-d", str(folder / "dav"), "--defaults", "-l", "127.0.0.1", "-p", str(port)]

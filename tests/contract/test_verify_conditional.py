@@ -1,7 +1,8 @@
-"""The verdict on real receivers of conditional writes: two that carry EXACT_CAS, and two that must be refused it."""
+"""The verdict on real receivers of conditional writes: one carries EXACT_CAS, three must be refused it."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import pytest
 import requests
 
+from connectors.probing.model import Subject, Verification
 from connectors.probing.verify import QUICK_PROBES, fingerprint
 from outbox.model import Guarantee, HmsSyncError
 from tests.receivers import nginx_dav, wsgidav, xandikos
 from tests.servers import Radicale, free_port, radicale
-from tests.trials import ANYBODY, HMS, JSON_FILES, ROUNDS, failed, passed, result, subject, tried
+from tests.trials import HMS, JSON_FILES, ROUNDS, failed, passed, result, subject, tried
 
 ALL_OF_CAS = {1, 2, 3, 4, 5, 6, 7, 9}
 
@@ -74,11 +76,34 @@ def test_a_receiver_that_is_not_there_is_named() -> None:
         tried(subject("caldav", f"http://127.0.0.1:{free_port()}/calendar/"))
 
 
-def test_xandikos_carries_the_class_of_calendars(tmp_path: Path) -> None:
+def test_xandikos_holds_every_precondition_that_nobody_races_for(tmp_path: Path) -> None:
+    """As calendars (``caldav``) and as JSON objects (``http`` in its conditional mode)."""
+    with xandikos(tmp_path) as calendar:
+        files = calendar.replace("calendars/calendar", "files")
+        assert requests.request("MKCOL", files, timeout=5).status_code == 201
+        for trial in (subject("caldav", calendar), subject("http", files, JSON_FILES)):
+            verdict = tried(trial, rounds=2, only=ALL_OF_CAS - {6})
+            assert passed(verdict) == ALL_OF_CAS - {6}, verdict
+
+
+def test_xandikos_lets_two_updates_win_when_there_are_enough_rounds(tmp_path: Path) -> None:
+    """It compares ETags before it takes its lock: a race, lost in one of fifty rounds; only a full run refuses it."""
     with xandikos(tmp_path) as url:
-        verdict = tried(subject("caldav", url), rounds=2)
-    assert passed(verdict) == ALL_OF_CAS, verdict
-    assert verdict.passed
+        verdict = until_failed(subject("caldav", url), 6)
+    if verdict is None:
+        pytest.skip("no update was lost: THAT PROBE 6 REFUSES XANDIKOS WAS NOT SEEN (a race, try again)")
+    assert verdict.carries is Guarantee.CONVERGE
+    assert re.search(r"such as: ([2-9]|1\d) of \d+ were accepted", result(verdict, 6).sentence)
+
+
+def until_failed(trial: Subject, number: int, parallel: int = 16) -> Verification | None:
+    """A race needs rounds: sixty at a time until it is lost; None where it is not in 40 seconds."""
+    give_up = time.monotonic() + 40
+    while time.monotonic() < give_up:
+        verdict = tried(trial, only=(number,), rounds=60, parallel=parallel)
+        if failed(verdict):
+            return verdict
+    return None
 
 
 def test_wsgidav_is_refused_for_what_it_always_does(files: str) -> None:
@@ -93,14 +118,10 @@ def test_wsgidav_is_refused_for_what_it_always_does(files: str) -> None:
 
 @pytest.mark.parametrize("number", [5, 6])
 def test_wsgidav_lets_two_win_a_race_when_there_are_enough_rounds(files: str, number: int) -> None:
-    """A race, so it needs rounds: some of a hundred, as measured; tried until it shows."""
-    give_up = time.monotonic() + 40
-    while time.monotonic() < give_up:
-        verdict = tried(subject("http", files, JSON_FILES), only=(number,), rounds=60, parallel=8)
-        if failed(verdict):
-            assert verdict.carries is Guarantee.CONVERGE
-            return
-    pytest.fail("no round had two winners")
+    """Of creates some in a hundred rounds, of updates most of them."""
+    verdict = until_failed(subject("http", files, JSON_FILES), number, parallel=8)
+    assert verdict is not None, "no round had two winners"
+    assert verdict.carries is Guarantee.CONVERGE
 
 
 def test_nginx_is_refused_because_it_ignores_preconditions(tmp_path: Path) -> None:
@@ -110,15 +131,6 @@ def test_nginx_is_refused_because_it_ignores_preconditions(tmp_path: Path) -> No
     assert failed(verdict) == {1, 2, 3, 5, 6}, verdict
     assert verdict.carries is Guarantee.CONVERGE
     assert result(verdict, 1).sentence.endswith("was answered 204 and replaced the first")
-    assert f"in {ROUNDS} of {ROUNDS} rounds not exactly one won" in result(verdict, 5).sentence
+    every = rf"in {ROUNDS} of {ROUNDS} rounds not exactly one won, such as: (\d+) of \1 were accepted"
+    assert re.search(every, result(verdict, 5).sentence)
     assert left == []
-
-
-def test_xandikos_carries_the_class_of_json_files(tmp_path: Path) -> None:
-    """A platform of JSON objects with ETags: the ``http`` kind in its conditional mode."""
-    with xandikos(tmp_path) as calendar:
-        place = calendar.replace("calendars/calendar", "files")
-        assert requests.request("MKCOL", place, timeout=5).status_code == 201
-        verdict = tried(subject("http", place, JSON_FILES), ANYBODY, rounds=2)
-    assert passed(verdict) == ALL_OF_CAS, verdict
-    assert verdict.passed
