@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 from uuid import UUID
@@ -159,6 +160,12 @@ def note_fenced(connection: Connection, lane: LaneId, *, refused: bool) -> bool:
         return True
 
 
+@lru_cache
+def _version() -> str:
+    """Our version, as installed: read once, for it takes milliseconds."""
+    return version("hms-sync")
+
+
 class Worker:
     """One running daemon (or one on-demand call) as the outbox knows it; holds lanes by lease."""
 
@@ -171,7 +178,7 @@ class Worker:
         self._lease_seconds = lease_seconds
 
     def heartbeat(self) -> None:
-        self._run("heartbeat", host=socket.gethostname(), pid=os.getpid(), version=version("hms-sync"))
+        self._run("heartbeat", host=socket.gethostname(), pid=os.getpid(), version=_version())
 
     def leave(self) -> None:
         self._run("leave")

@@ -13,6 +13,7 @@ import psycopg
 
 from cdc.config import Config
 from cdc.daemon import Daemon
+from cdc.receivers.admission import Admission
 from outbox.model import HmsSyncError
 from tests.chaos import haste
 from tests.chaos.slate import Count, Slate
@@ -50,13 +51,13 @@ class Trap:
             os.kill(os.getpid(), self._order.signum)
 
 
-def live(config: Config, slate: Slate, order: Order) -> int:
+def live(config: Config, admission: Admission, slate: Slate, order: Order) -> int:
     """Serves until SIGTERM, then drains; returns the exit status."""
     signals: queue.SimpleQueue[int] = queue.SimpleQueue()
     signal.signal(signal.SIGTERM, lambda number, _frame: signals.put(number))
     haste.set_wall_clock(order.clock)
     assert config.database.dsn is not None
-    daemon = _kind(order)(
+    daemon = _kind(order, admission)(
         config,
         config.database.dsn.get_secret_value(),
         observers=[Count(slate, order.number)],
@@ -72,8 +73,8 @@ def live(config: Config, slate: Slate, order: Order) -> int:
     return 0
 
 
-def _kind(order: Order) -> type[Daemon]:
+def _kind(order: Order, admission: Admission) -> type[Daemon]:
     if order.number % haste.THOROUGH_EVERY == 0:
         return Daemon
-    haste.leave_out_checks()
+    haste.leave_out_checks(admission)
     return haste.QuickDaemon

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import cycle
 from pathlib import Path
 
 import psycopg
@@ -28,6 +29,8 @@ _DRAIN_SECONDS = 30.0
 _DAEMONS = 6
 _CUT_OFF_SECONDS = 10.0
 _HEAD_START = 100
+_JUMPS = (-3600, 7200, -1, 1)  # seconds
+_LATE_ENOUGH = 2 * 3600  # leases and pauses that were given by a clock that was an hour ahead end in an hour
 
 Say = Callable[[str], None]
 
@@ -46,7 +49,7 @@ def run(order: Order, folder: Path, say: Say) -> Account:
             storm.rage()
         account.storm_seconds, account.clock_steps = storm.seconds, storm.clock_steps
         if order.clock_every:
-            set_clock(estate.database.dsn, 0)
+            set_clock(estate.database.dsn, storm.clock + _LATE_ENOUGH)
         account.transactions = sum(clerk.done for clerk in clerks)
         estate.heal()
         crew.relieve()
@@ -103,7 +106,8 @@ class _Storm:
         self._say = say
         self._dice = random.Random(order.seed)
         self._began = time.monotonic()
-        self._clock = 0
+        self.clock = 0
+        self._jumps = cycle(_JUMPS)
         self.clock_steps = 0
         self._kills = Pace(order.kills_per_second)
         self._blows = (
@@ -148,10 +152,10 @@ class _Storm:
         return self._crew.killed * figures.effects > (least + _HEAD_START) * figures.kills
 
     def _set_clock(self) -> None:
-        """The database's clock jumps by a second or an hour; a jump back to the right time comes soon."""
-        self._clock = 0 if self._clock else self._dice.choice((-3600, 3600, -1, 1))
+        """The database's clock jumps; soon after a jump back it is ahead again, else lanes of the dead would rest."""
+        self.clock += next(self._jumps)
         with suppress(psycopg.OperationalError):
-            set_clock(self._estate.database.dsn, self._clock)
+            set_clock(self._estate.database.dsn, self.clock)
         self.clock_steps += 1
 
     def _cut_off(self) -> None:

@@ -24,6 +24,7 @@ from cdc import migrate, ownership
 from cdc.assembly import assemble
 from cdc.config import Config, load
 from cdc.config.live import live_check
+from cdc.receivers.admission import Admission, admit
 from connectors.batch import BatchConnector
 from outbox import db
 from tests.chaos import haste
@@ -47,8 +48,9 @@ class Open:
 class Zygote:
     """Forks, passes signals on to those that still live, and reaps; a pid never leaves this process."""
 
-    def __init__(self, config: Config, slate: Slate) -> None:
+    def __init__(self, config: Config, admission: Admission, slate: Slate) -> None:
         self._config = config
+        self._admission = admission
         self._slate = slate
         self._numbers: dict[int, int] = {}
         self._pids: dict[int, int] = {}
@@ -106,7 +108,7 @@ class Zygote:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for descriptor in (_IN, _OUT, self._bell, self._ring):
                 os.close(descriptor)
-            status = live(self._config, self._slate, order)
+            status = live(self._config, self._admission, self._slate, order)
         except BaseException:
             traceback.print_exc()
         finally:
@@ -129,18 +131,20 @@ class Zygote:
         os.write(_OUT, json.dumps(what).encode() + b"\n")
 
 
-def warm_up(config: Config, dsn: str) -> None:
-    """What is imported or computed at first use is so before the first fork."""
-    assemble(config)
+def warm_up(config: Config, dsn: str) -> Admission:
+    """What is imported or computed at first use is so before the first fork; returns who may be served."""
     migrate.pending(dsn)
     with db.connect(dsn, name="chaos zygote") as connection:
         live_check(config, connection)
+        admission = admit(connection, assemble(config).values())
         if clock_can_be_set(connection):
             db.SETTINGS["search_path"] = SKEWED_PATH
     for built in map(config.build, config.connectors):
         if isinstance(built.connector, BatchConnector):
             list(built.connector.open(built.channel, _PATIENCE_SECONDS).deliver([], Open()))
     assert threading.active_count() == 1
+    assert not admission.refused
+    return admission
 
 
 def main(config: Path, slate: Path) -> None:
@@ -149,10 +153,10 @@ def main(config: Path, slate: Path) -> None:
     haste.shorten_times()
     ready = haste.hurried(load(config))
     assert ready.database.dsn is not None
-    warm_up(ready, ready.database.dsn.get_secret_value())
+    admission = warm_up(ready, ready.database.dsn.get_secret_value())
     gc.collect()
     gc.freeze()
-    Zygote(ready, Slate(slate)).serve()
+    Zygote(ready, admission, Slate(slate)).serve()
 
 
 if __name__ == "__main__":

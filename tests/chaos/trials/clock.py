@@ -1,6 +1,7 @@
 """F14: the clock of the database jumps by a second or an hour while daemons are killed; leases must not lie.
 
-For the classes that rest on no time of the database: a jump ahead ends a quiet period of VERIFY too early.
+For the classes that rest on no time of the database: a jump ahead ends a quiet period of VERIFY too early. A jump back
+keeps the lanes of the dead for as long as it was: nothing goes wrong, nothing goes on, until the clock has caught up.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ _MB = 1 << 20
 _SMALL = 200
 _PATIENCE_SECONDS = 120.0
 _ONE = "INSERT INTO public.item VALUES (nextval('public.item_no'), 'good', %s) RETURNING id"
-_DEAD = "SELECT c.record_key::bigint FROM outbox.delivery c WHERE state = 'dead' AND last_error LIKE '%are allowed%'"
+_DEAD = """SELECT record_key::bigint FROM outbox.delivery
+           WHERE state = 'dead' AND last_error ~ '[0-9]+ are allowed|too large to be captured'"""
 _COPIED = "SELECT id, octet_length(note) FROM public.copy"
 
 
