@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, Executable
+from sqlalchemy import Column, ColumnElement, Connection, Engine, Executable
 
 from connectors.channel import Channel
 from connectors.sql.failures import Failed
@@ -42,6 +42,9 @@ class Dialect(Protocol):
 
     def durability(self, connection: Connection) -> Mapping[str, str]:
         """The settings that decide whether a commit outlives a crash, as they are for this connection."""
+
+    def among(self, column: Column[str], values: Sequence[str]) -> ColumnElement[bool]:
+        """True where the column holds one of the values, however many."""
 
     def insert(self, table: TableName, columns: Sequence[str]) -> Executable:
         """Adds rows; a key that exists is an error."""

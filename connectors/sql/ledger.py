@@ -6,18 +6,19 @@ applied, and whether the target is past it. One row per record, which stays when
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
 
 from sqlalchemy import BigInteger, Column, Connection, DateTime, Integer, MetaData, String, Table, Text, select
 
+from connectors.sql.dialect import Dialect
 from outbox.model import Delivery, Json, Record, RemoteObject
 
 NAME = "hms_sync_ledger"
 KEY = ("connector", "record_type", "record_key")
+_READ = ("record_key", "key", "generation", "change_id", "xid", "command_id")
 
 
 class Standing(Enum):
@@ -59,9 +60,10 @@ def standing(entry: Entry | None, delivery: Delivery) -> Standing:
     """What ``delivery`` finds. A replay has a key of its own and is applied over the generations before it."""
     if entry is None:
         return Standing.FIRST
-    if entry.key == str(delivery.key):
+    same_change = entry.written.change_id == delivery.change.id
+    if same_change and entry.key == str(delivery.key):
         return Standing.APPLIED
-    replayed_since = entry.written.change_id == delivery.change.id and entry.generation > delivery.generation
+    replayed_since = same_change and entry.generation > delivery.generation
     return Standing.PASSED if replayed_since or entry.written.is_newer_than(delivery.change) else Standing.DUE
 
 
@@ -81,7 +83,9 @@ def row_of(delivery: Delivery) -> dict[str, Json]:
     }
 
 
-def locked(connection: Connection, ledger: Table, deliveries: Iterable[Delivery]) -> dict[Record, Entry]:
+def locked(
+    connection: Connection, dialect: Dialect, ledger: Table, deliveries: Iterable[Delivery]
+) -> dict[Record, Entry]:
     """The entries of these records (of one connector), locked until the transaction ends."""
     found: dict[Record, Entry] = {}
     by_type: dict[tuple[str, str], list[str]] = {}
@@ -89,15 +93,13 @@ def locked(connection: Connection, ledger: Table, deliveries: Iterable[Delivery]
         by_type.setdefault((delivery.connector, delivery.change.record_type), []).append(delivery.change.record_key)
     for (connector, record_type), keys in by_type.items():
         query = (
-            select(ledger)
-            .where(ledger.c.connector == connector, ledger.c.record_type == record_type, ledger.c.record_key.in_(keys))
+            select(*(ledger.c[name] for name in _READ))
+            .where(ledger.c.connector == connector, ledger.c.record_type == record_type)
+            .where(dialect.among(ledger.c.record_key, keys))
             .order_by(ledger.c.record_key)
             .with_for_update()
         )
-        found |= {Record(record_type, row["record_key"]): _entry(row) for row in connection.execute(query).mappings()}
+        for record_key, key, generation, change_id, xid, command_id in connection.execute(query):
+            written = RemoteObject(change_id=change_id, xid=xid, command_id=command_id)
+            found[Record(record_type, record_key)] = Entry(key, generation, written)
     return found
-
-
-def _entry(row: Mapping[Any, Any]) -> Entry:
-    written = RemoteObject(change_id=row["change_id"], xid=row["xid"], command_id=row["command_id"])
-    return Entry(row["key"], row["generation"], written)

@@ -13,23 +13,26 @@ from urllib.parse import unquote, urlsplit
 import psycopg
 import simplejson
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     Engine,
     Executable,
     Text,
+    any_,
     bindparam,
     cast,
     column,
     create_engine,
     func,
+    literal,
     literal_column,
     select,
     table,
     text,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql import TableClause, TableValuedAlias
 
@@ -137,6 +140,9 @@ class PostgreSql:
 
     def durability(self, connection: Connection) -> Mapping[str, str]:
         return {row.name: row.setting for row in connection.execute(_DURABILITY)}
+
+    def among(self, column: Column[str], values: Sequence[str]) -> ColumnElement[bool]:
+        return column == any_(literal(values, ARRAY(Text())))
 
     def insert(self, table: TableName, columns: Sequence[str]) -> Executable:
         return self._insert(table, columns)

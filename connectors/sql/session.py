@@ -119,7 +119,7 @@ class SqlSession:
         return outcomes
 
     def _write(self, connection: Connection, batch: Sequence[Item]) -> list[Outcome]:
-        entries = ledger.locked(connection, self._ledger, [item.delivery for item in batch])
+        entries = ledger.locked(connection, self._dialect, self._ledger, [item.delivery for item in batch])
         found = [(item, ledger.standing(entries.get(item.delivery.record), item.delivery)) for item in batch]
         by_standing = {each: [item for item, standing in found if standing is each] for each in Standing}
         self._note(connection, by_standing[Standing.FIRST], by_standing[Standing.DUE])

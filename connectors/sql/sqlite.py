@@ -9,7 +9,19 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import simplejson
-from sqlalchemy import BindParameter, Connection, Engine, Executable, bindparam, column, create_engine, event, table
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Executable,
+    bindparam,
+    column,
+    create_engine,
+    event,
+    table,
+)
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql import TableClause
@@ -71,6 +83,9 @@ class Sqlite:
 
     def durability(self, connection: Connection) -> Mapping[str, str]:
         return {name: str(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()) for name in _DURABILITY}
+
+    def among(self, column: Column[str], values: Sequence[str]) -> ColumnElement[bool]:
+        return column.in_(values)
 
     def insert(self, table: TableName, columns: Sequence[str]) -> Executable:
         return _insert(table, columns)

@@ -26,12 +26,11 @@ from tests.sql_targets import (
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlTarget]:
+def target(request: pytest.FixtureRequest, make_db: MakeDb, tmp_path: Path) -> Iterator[SqlTarget]:
     if request.param == "sqlite":
         with sqlite_target(tmp_path) as made:
             yield made
     else:
-        make_db: MakeDb = request.getfixturevalue("make_db")
         with postgresql_target(make_db(empty=True)) as made:
             yield made
 

@@ -20,7 +20,7 @@ MUTANTS = (
         "target-once",
         "a delivery that the target's ledger has is not applied again",
         LEDGER,
-        "if entry.key == str(delivery.key):",
+        "if same_change and entry.key == str(delivery.key):",
         "if False:",
         f"{BOTH}test_the_same_delivery_has_one_effect_however_often_it_comes[postgresql]",
     ),
