@@ -116,6 +116,10 @@ def _tell(output: Output, verdict: ReceiverVerdict, act: int) -> None:
     output.table(("probe", "what", "result", "seen"), rows)
     output.line()
     output.line(f"{verdict.sentence} (act {act}).")
+    if verdict.passed and verdict.quick:
+        output.line(
+            "A quick run only confirms an earlier one: if there was none yet, run all probes (without --quick)."
+        )
     if not verdict.passed:
         output.line(
             f"{verdict.connector} starts only when the receiver is mended and verified again, or when the config says "

@@ -21,12 +21,13 @@ from cdc.demo.config import write_config
 from cdc.demo.servers import Calendars, Scheduler, start_radicale, start_scheduler
 from cdc.demo.verify import CALENDARS
 from cdc.embedded.programs import find_programs
-from cdc.receivers.probing import QUICK_ROUNDS, Order, try_receiver
+from cdc.receivers.probing import Order, try_receiver
 from cdc.watch.observe import Observer
 from outbox import capture, db, verdicts
 from outbox.capture import CaptureTable
 
 Say = Callable[[str], None]
+VERIFY_ROUNDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +84,11 @@ def prepare(dsn: str, config: Config) -> None:
 
 
 def _verify(dsn: str, config: Config, say: Say) -> None:
-    """What an operator does with `hms-sync verify-receiver --quick`: without a verdict no exact class is served."""
+    """What an operator does with `hms-sync verify-receiver`: without a verdict no exact class is served."""
     for kit in assemble(config).values():
         if not kit.declared.exact:
             continue
-        verdict = try_receiver(kit, Order(rounds=QUICK_ROUNDS, quick=True))
+        verdict = try_receiver(kit, Order(rounds=VERIFY_ROUNDS))
         with db.connect(dsn, name="hms-sync demo") as connection:
             verdicts.record(connection, verdict, actor="hms-sync demo")
         say(f"{kit.policy.connector}: {verdict.sentence}")

@@ -75,7 +75,7 @@ def _refusal(kit: Kit, standing: Standing | None) -> str:
     if verifier_of(kit.built) is None:
         return f"{promise}, which cannot be verified for kind {kit.built.settings.kind}: {accept}"
     verify = f"run `hms-sync verify-receiver {name}`"
-    return f"{promise} without a verdict about this url and these options: {verify}, or {accept}"
+    return f"{promise} without a verdict of all probes about this url and these options: {verify}, or {accept}"
 
 
 def _require(kit: Kit, wanted: Guarantee | None) -> None:

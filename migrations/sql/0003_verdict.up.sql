@@ -40,14 +40,14 @@ END
 $$;
 CREATE TRIGGER verdict_guard AFTER INSERT ON outbox.receiver_verdict FOR EACH ROW EXECUTE FUNCTION outbox.guard_verdict();
 
--- The newest verdict about each subject; but a few quick probes that pass never clear what all of them found.
+-- The newest verdict about each subject; but a few quick probes that pass only confirm what all of them found.
 CREATE VIEW outbox.receiver_standing AS
 SELECT DISTINCT ON (v.connector, v.subject) v.*
 FROM outbox.receiver_verdict v
 WHERE NOT v.quick OR NOT v.passed OR coalesce((
     SELECT c.passed FROM outbox.receiver_verdict c
     WHERE c.connector = v.connector AND c.subject = v.subject AND NOT c.quick
-    ORDER BY c.id DESC LIMIT 1), true)
+    ORDER BY c.id DESC LIMIT 1), false)
 ORDER BY v.connector, v.subject, v.id DESC;
 
 -- ---------------------------------------------------------------- what each connector is served under

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from cdc.assembly import assemble
-from cdc.receivers.probing import QUICK_ROUNDS, Order, try_receiver
+from cdc.receivers.probing import Order, try_receiver
 from connectors.channel import Basic
 from outbox import db, verdicts
 from tests.chaos.cast import DATABASE_MENU
@@ -115,7 +115,7 @@ def _verify(office: Office) -> None:
     """A verdict about each target, so that the daemons serve them under EXACT_TX."""
     with db.connect(office.dsn, name="test") as connection:
         for name in ("Archive", "File"):
-            verdict = try_receiver(assemble(office.config)[name], Order(rounds=QUICK_ROUNDS, quick=True))
+            verdict = try_receiver(assemble(office.config)[name], Order(rounds=5))
             assert verdict.passed, verdict
             verdicts.record(connection, verdict, actor="anna")
 

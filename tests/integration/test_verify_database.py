@@ -47,7 +47,7 @@ def office(dsn: str, archive: SqlTarget, tmp_path: Path) -> Iterator[Office]:
 
 
 def verified(office: Office, hms: Hms, *words: str) -> Said:
-    return hms("-c", str(office.path), "verify-receiver", "Archive", "--actor", "anna", "--quick", *words)
+    return hms("-c", str(office.path), "verify-receiver", "Archive", "--actor", "anna", "--rounds", "5", *words)
 
 
 def test_a_database_is_served_after_it_was_verified_and_not_before(

@@ -42,6 +42,10 @@ def test_a_calendar_is_served_after_it_was_verified_and_not_before(office: Offic
     with pytest.raises(HmsSyncError, match=r"Diary promises EXACT_CAS without.*`hms-sync verify-receiver Diary`"):
         Daemon(office.config, office.dsn).start()
     said = verified(office, hms, "--quick")
+    assert (said.code, "run all probes" in said.out) == (0, True), said
+    with pytest.raises(HmsSyncError, match="Diary promises EXACT_CAS without a verdict of all probes"):
+        Daemon(office.config, office.dsn).start()
+    said = verified(office, hms, "--rounds", "2")
     assert said.code == 0, said.err
     assert "passed" in said.out
     assert "carries EXACT_CAS (act " in said.out
@@ -50,9 +54,10 @@ def test_a_calendar_is_served_after_it_was_verified_and_not_before(office: Offic
         office.settled()
         assert office.diary is not None
         assert office.diary.titles() == {"Verified"}
-    assert office.execute("SELECT kind, actor FROM outbox.act WHERE kind = 'verify_receiver'") == [
-        {"kind": "verify_receiver", "actor": "anna"}
-    ]
+    assert (
+        office.execute("SELECT kind, actor FROM outbox.act WHERE kind = 'verify_receiver'")
+        == [{"kind": "verify_receiver", "actor": "anna"}] * 2
+    )
 
 
 def test_all_probes_in_json(office: Office, hms: Hms) -> None:

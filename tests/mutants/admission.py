@@ -101,11 +101,11 @@ MUTANTS = (
     ),
     Mutant(
         "quick-clears-nothing",
-        "a few quick probes never clear what all of them found",
+        "a few quick probes clear nothing that all of them did not",
         SCHEMA,
         "WHERE NOT v.quick OR NOT v.passed OR coalesce((",
         "WHERE true OR coalesce((",
-        f"{VERDICTS}test_the_newest_verdict_counts_but_quick_probes_clear_nothing_that_all_of_them_found",
+        f"{VERDICTS}test_the_newest_verdict_counts_but_quick_probes_only_confirm_what_all_of_them_found",
     ),
     Mutant(
         "verdict-seen-twice",
