@@ -10,16 +10,22 @@ import logging
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from ipaddress import ip_network
+from typing import cast
 from uuid import uuid4
 
 import simplejson
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from connectors.channel import Bearer, Channel
 from connectors.courier import Courier, deliver_now
 from connectors.durations import Seconds
-from connectors.http import RestConnector
-from connectors.http_options import Action, HttpOptions, Idempotency, Options, Verify
+from connectors.exchange import HttpConnector, HttpRequest
+from connectors.http.connector import RestConnector
+from connectors.http.options import Action, HttpOptions, Idempotency, Verify
+from connectors.http.subject import subject
+from connectors.kind import ConnectorKind, Probe, verifier_of
+from connectors.options import Options
+from connectors.probing.model import Verifier
 from connectors.transports import open_transport
 from outbox.model import Action as What
 from outbox.model import Applied, Change, Delivery, HmsSyncError, Json, Message, Operation, Rejected
@@ -111,3 +117,19 @@ def _message(payload: Mapping[str, Json]) -> Message:
 
 def _plain(value: object) -> str:
     return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _build(_name: str, url: str, options: BaseModel) -> HttpConnector:
+    return SchedulerConnector(url, options=cast("SchedulerOptions", options))
+
+
+def _probe(url: str, _options: BaseModel) -> Probe:
+    return Probe(HttpRequest("GET", url.rstrip("/") + "/hearings"))
+
+
+def _verifier(name: str, url: str, options: BaseModel, scratch_url: str | None) -> Verifier | None:
+    settings, harmless = preset(cast("SchedulerOptions", options)), _probe(url, options).request
+    return verifier_of(subject(name, url, settings, scratch_url, harmless))
+
+
+KIND = ConnectorKind("scheduler", SchedulerOptions, _build, _probe, _verifier)

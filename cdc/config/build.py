@@ -11,7 +11,8 @@ from cdc.config.models import Auth, ConnectorConfig
 from connectors.channel import Auth as ChannelAuth
 from connectors.channel import Basic, Bearer, Channel, HeaderKey
 from connectors.couriers import AnyConnector, AnyCourier, open_courier
-from connectors.registry import ConnectorKind, kinds
+from connectors.kind import ConnectorKind
+from connectors.registry import kinds
 from outbox.model import Guarantee
 
 

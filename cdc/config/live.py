@@ -17,7 +17,8 @@ from cdc.config.models import CaptureTable
 from cdc.config.platforms import row_mistakes
 from cdc.receivers.admission import admit
 from connectors.batch import BatchConnector
-from connectors.registry import kinds, probe_problem
+from connectors.kind import probe_problem
+from connectors.registry import kinds
 from connectors.transports import open_transport
 from outbox import capture, catalog
 from outbox.db import Connection

@@ -16,7 +16,7 @@ from psycopg.rows import DictRow
 
 from cdc.demo.expected import rows
 from cdc.demo.findings import Fault, Finding, Platforms
-from connectors.caldav import resource_name
+from connectors.caldav.connector import resource_name
 from outbox.db import Connection
 from outbox.model import Json, Record
 

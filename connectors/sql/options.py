@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from connectors.http_options import Options
+from connectors.options import Options
 
 _NAME = r"[^\s\".%;]+"
 Table = Annotated[str, Field(pattern=rf"^{_NAME}(\.{_NAME})?$")]

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from connectors.batch import Gate, Item, OutOfTime
 from connectors.channel import Channel
 from connectors.exchange import TransportFailure
-from connectors.probing.keyed import scratch_delivery
+from connectors.http.effects import scratch_delivery
 from connectors.probing.lab import CannotTell, Rounds
 from connectors.probing.model import SCRATCH
 from connectors.sql import ledger

@@ -12,11 +12,12 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import SecretStr
 
-from connectors.caldav import CalDavConnector, CalDavOptions, resource_name
+from connectors.caldav.connector import CalDavConnector, CalDavOptions, resource_name
 from connectors.channel import Basic, Channel
 from connectors.courier import Attempt, Courier, deliver_now
 from connectors.exchange import HttpRequest, HttpResponse, Transport, TransportFailure
-from connectors.registry import kinds, probe_problem
+from connectors.kind import probe_problem
+from connectors.registry import kinds
 from connectors.transports import open_transport
 from outbox.model import (
     Action,

@@ -20,9 +20,10 @@ from pydantic import SecretStr
 from connectors.channel import Bearer, Channel
 from connectors.courier import Courier, deliver_now
 from connectors.exchange import HttpConnector
-from connectors.http import RestConnector
-from connectors.http_options import HttpOptions
-from connectors.registry import kinds, probe_problem
+from connectors.http.connector import RestConnector
+from connectors.http.options import HttpOptions
+from connectors.kind import probe_problem
+from connectors.registry import kinds
 from connectors.scheduler import SchedulerConnector
 from connectors.transports import open_transport
 from outbox.model import Action, Applied, ErrorClass, HmsSyncError, Json, Message, Outcome, Rejected, RemoteObject

@@ -16,8 +16,8 @@ import trustme
 
 from connectors.channel import Channel
 from connectors.courier import Attempt, Courier, deliver_now
-from connectors.http import RestConnector
-from connectors.http_options import HttpOptions
+from connectors.http.connector import RestConnector
+from connectors.http.options import HttpOptions
 from connectors.transports import KINDS, open_transport
 from outbox.model import Applied, NotApplied, Outcome, Rejected, Unknown
 from tests.exchanges import delivery, upsert

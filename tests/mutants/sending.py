@@ -37,7 +37,7 @@ MUTANTS = (
     Mutant(
         "key-of-second-request",
         "the second request of an exchange is another operation under another key",
-        "connectors/http.py",
+        "connectors/http/connector.py",
         "return uuid5(key, role) if role else key",
         "return key",
         f"{REST}test_the_second_request_of_an_exchange_is_another_operation_with_another_key",
@@ -45,7 +45,7 @@ MUTANTS = (
     Mutant(
         "ask-before-resend",
         "in doubt a platform that can be asked is asked before it is written to",
-        "connectors/http.py",
+        "connectors/http/connector.py",
         "if values.delivery.doubt and options.lookup is not None:",
         "if False and options.lookup is not None:",
         f"{REST}test_in_doubt_it_asks_by_our_key_and_believes_the_answer",
@@ -53,7 +53,7 @@ MUTANTS = (
     Mutant(
         "failed-question-is-no-answer",
         "a question that fails leaves the doubt, and nothing is sent",
-        "connectors/http.py",
+        "connectors/http/connector.py",
         "if not response.ok:\n            outcome = classify(response",
         "if not response.ok:\n            return None\n            outcome = classify(response",
         f"{REST}test_a_look_up_that_fails_leaves_the_doubt[answer0]",
@@ -61,7 +61,7 @@ MUTANTS = (
     Mutant(
         "busy-key-is-doubt",
         "409 for a key that is still at work says nothing about the effect",
-        "connectors/http.py",
+        "connectors/http/connector.py",
         "if response.status == 409 and self.guarantee is Guarantee.EXACT_WINDOW:",
         "if False:",
         f"{REST}test_a_platform_that_remembers_keys_says_409_while_the_first_request_is_at_work",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.caldav import CalDavConnector, CalDavOptions
+from connectors.caldav.connector import CalDavConnector, CalDavOptions
 from connectors.exchange import HttpRequest, HttpResponse, TransportFailure
 from connectors.stamps import Stamp
 from outbox.model import Applied, Delivery, ErrorClass, Message, NotApplied, Operation, Outcome, Rejected, RemoteObject

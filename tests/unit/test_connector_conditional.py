@@ -9,7 +9,7 @@ import simplejson
 from pydantic import ValidationError
 
 from connectors.exchange import HttpConnector, HttpResponse
-from connectors.http_options import HttpOptions
+from connectors.http.options import HttpOptions
 from connectors.registry import kinds
 from connectors.stamps import Stamp, in_member
 from outbox.model import Action, Applied, ErrorClass, Guarantee, Message, Outcome, Rejected, RemoteObject

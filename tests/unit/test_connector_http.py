@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.exchange import HttpResponse, TransportFailure
-from connectors.http import RestConnector
-from connectors.http_options import HttpOptions
+from connectors.http.connector import RestConnector
+from connectors.http.options import HttpOptions
 from connectors.scheduler import SchedulerConnector, SchedulerOptions
 from outbox.model import Applied, ErrorClass, Guarantee, NotApplied, Rejected, RemoteObject, Unknown
 from tests.exchanges import delete, delivery, drive, lines, ok, upsert

@@ -14,7 +14,7 @@ from cdc.demo.findings import Fault, Finding
 from cdc.demo.report import Report
 from cdc.demo.screen import sparkline
 from cdc.demo.verify import compare, events
-from connectors.caldav import resource_name
+from connectors.caldav.connector import resource_name
 from outbox.model import Record
 
 EVENT_ID = UUID("00000000-0000-4000-8000-000000000001")

@@ -18,7 +18,7 @@ import simplejson
 from connectors.answers import answer, classify
 from connectors.conditional import GONE, ConditionalWrite, Manner, Target
 from connectors.exchange import Exchange, HttpRequest, HttpResponse, TransportFailure
-from connectors.http_options import Action, HttpOptions
+from connectors.http.options import Action, HttpOptions
 from connectors.stamps import in_member
 from connectors.templates import Unfillable, Values, names
 from outbox.model import Action as What
@@ -40,7 +40,7 @@ _Step: TypeAlias = Generator[HttpRequest, HttpResponse, HttpResponse]
 
 
 class RestConnector:
-    """Delivers to one REST platform; see :class:`~connectors.http_options.HttpOptions`."""
+    """Delivers to one REST platform; see :class:`~connectors.http.options.HttpOptions`."""
 
     def __init__(self, url: str, options: HttpOptions) -> None:
         self._base = url.rstrip("/")
@@ -173,7 +173,7 @@ class RestConnector:
 
 
 class ConditionalRestConnector:
-    """Delivers to a platform of JSON objects with ETags; see :class:`~connectors.http_options.Conditional`."""
+    """Delivers to a platform of JSON objects with ETags; see :class:`~connectors.http.options.Conditional`."""
 
     guarantee = Guarantee.EXACT_CAS
     quiet_seconds = 0.0

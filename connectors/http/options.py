@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 import jmespath
 from jmespath.exceptions import JMESPathError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from connectors.conditional import Conflict
 from connectors.durations import Seconds
+from connectors.options import Options
 from connectors.templates import HeaderTemplate, PathTemplate, names
 from outbox.model import Guarantee, Json
 
@@ -26,12 +27,6 @@ def _expression(value: str) -> str:
 
 Expression = Annotated[str, AfterValidator(_expression)]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
-
-
-class Options(BaseModel):
-    """Base of all options: unknown keys are refused, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Action(Options):

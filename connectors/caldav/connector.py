@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 from connectors.answers import answer, classify
 from connectors.conditional import ConditionalWrite, Conflict, Manner, Target
 from connectors.exchange import Exchange, HttpResponse
-from connectors.http_options import Options
+from connectors.options import Options
 from connectors.stamps import IN_EVENTS
 from outbox.model import Delivery, ErrorClass, Guarantee, Message, Outcome, Record, Rejected, RemoteObject
 

@@ -11,8 +11,8 @@ import jmespath
 import simplejson
 
 from connectors.exchange import Exchange, HttpRequest, HttpResponse
-from connectors.http import RestConnector, document_of
-from connectors.http_options import HttpOptions
+from connectors.http.connector import RestConnector, document_of
+from connectors.http.options import HttpOptions
 from connectors.templates import Unfillable, Values
 from outbox.model import (
     Action,

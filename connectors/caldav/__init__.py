@@ -1,0 +1,1 @@
+"""The ``caldav`` kind: calendars (RFC 4791)."""
