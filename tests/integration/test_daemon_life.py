@@ -21,7 +21,7 @@ from tests.harness.premises import Office, opened, until
 from tests.hostile import Peer, hostile
 from tests.servers import free_port
 
-SECONDS_TO_STOP = 2.0
+SECONDS_TO_STOP = 5.0
 CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}"
 
 
