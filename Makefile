@@ -46,6 +46,10 @@ chaos: $(DEV) ## Kill, stop and cut everything for minutes, then count what arri
 mutants: $(DEV) ## Take out each protection once and show the named test that goes red
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
+.PHONY: bench
+bench: $(DEV) ## Measure speed as ratios to references of the same run (ARGS="--quick", "--only drain", "--picture FILE")
+	@$(BIN)/python -m tests.bench $(ARGS)
+
 .PHONY: lint
 lint: $(DEV) ## Check style, format and the layers of the house
 	@$(BIN)/ruff check .
