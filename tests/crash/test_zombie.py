@@ -8,11 +8,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 import simplejson
 
+from tests.faults.proxy import Fault, Kind, in_turn, proxied
 from tests.harness.premises import Office, opened, until
 from tests.servers import free_port
 
@@ -84,4 +86,42 @@ def test_a_stopped_daemon_that_wakes_up_changes_nothing_and_is_audited(diary_onl
             assert office.diary.titles() == {"New"}
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0, office.report()
+    assert office.diary.titles() == {"New"}
+
+
+def bytes_between(port: int) -> int:
+    """What the kernel holds of connections with ``port``: sent and not yet read."""
+    total = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, queues = line.split()[:5]
+        if f":{port:04X}" in (local[-5:], remote[-5:]):
+            total += sum(int(part, 16) for part in queues.split(":"))
+    return total
+
+
+@pytest.mark.timeout(180)
+def test_a_daemon_that_was_stopped_with_half_a_body_on_the_wire_overwrites_nothing(diary_only: Office) -> None:
+    """Half of the old entry waits on the wire; it goes on to the calendar when the new one is there."""
+    office, title, held = diary_only, "Old" * 2_000_000, Fault(Kind.LATENCY, seconds=14.0)
+    assert office.diary is not None
+    with proxied(("127.0.0.1", urlsplit(office.diary.client.url).port or 0), in_turn(held)) as wire:
+        calendar = urlsplit(office.diary.client.url).path
+        office.settings["connectors"]["Diary"] |= {"url": f"{wire.url}{calendar}hearings/", "deadline": "3s"}
+        office.settings["daemon"]["lease"] = "9s"
+        office.save()
+        with office.running() as stopped:
+            office.file(1, title=title)
+            until(lambda: wire.struck[Kind.LATENCY], office.report)
+            stopped.send_signal(signal.SIGSTOP)
+            assert 0 < bytes_between(wire.port) < len(title), "the body is either not on its way or already there"
+            wire.heal()
+            with office.running(second_config(office)):
+                office.execute("UPDATE public.hearing SET title = 'New' WHERE id = 1")
+                office.settled("Diary", seconds=60)
+                assert office.diary.titles() == {"New"}
+                until(lambda: bytes_between(wire.port) == 0, office.report)
+                stopped.send_signal(signal.SIGCONT)
+                until(lambda: office.execute("SELECT 1 FROM outbox.act WHERE kind = 'fenced'"), office.report)
+                stopped.send_signal(signal.SIGTERM)
+                assert stopped.wait(30) == 0, office.report()
     assert office.diary.titles() == {"New"}
