@@ -47,14 +47,14 @@ def run(path: Path, *, observers: Sequence[Observer] = (), point: Callable[[str]
 
 
 def _obey(signals: queue.SimpleQueue[int], daemon: Daemon, path: Path) -> None:
-    while _next(signals) == signal.SIGHUP:
+    while next_signal(signals) == signal.SIGHUP:
         _reload(daemon, path)
     # A second signal must still be able to end a drain that takes too long.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
 
 
-def _next(signals: queue.SimpleQueue[int]) -> int:
+def next_signal(signals: queue.SimpleQueue[int]) -> int:
     """Waits in short steps: a signal that comes just before a wait begins is handled only when that wait ends."""
     while True:
         try:

@@ -14,6 +14,7 @@ import psycopg
 from cdc.config import Config
 from cdc.daemon import Daemon
 from cdc.receivers.admission import Admission
+from cdc.run import next_signal
 from outbox.model import HmsSyncError
 from tests.chaos import haste
 from tests.chaos.slate import Count, Slate
@@ -68,7 +69,7 @@ def live(config: Config, admission: Admission, slate: Slate, order: Order) -> in
     except (HmsSyncError, psycopg.OperationalError) as error:
         logging.warning("not started: %s", error)
         return NOT_STARTED
-    signals.get()
+    next_signal(signals)
     daemon.stop()
     return 0
 
