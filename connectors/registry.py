@@ -8,13 +8,25 @@ from types import MappingProxyType
 
 from connectors import scheduler
 from connectors.caldav import kind as caldav
+from connectors.file import kind as file
 from connectors.http import kind as http
 from connectors.kind import ConnectorKind
 from connectors.sql import kind as sql
+from connectors.webhook import kind as webhook
 from outbox.plugins import Plugins
 
 OURS: Mapping[str, ConnectorKind] = MappingProxyType(
-    {kind.name: kind for kind in (http.KIND, scheduler.KIND, caldav.KIND, sql.KIND)}
+    {
+        kind.name: kind
+        for kind in (
+            http.KIND,
+            scheduler.KIND,
+            caldav.KIND,
+            webhook.KIND,
+            sql.KIND,
+            file.KIND,
+        )
+    }
 )
 
 
