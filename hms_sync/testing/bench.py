@@ -96,7 +96,7 @@ class Bench:
             self.wire,
             deadline_seconds=DEADLINE_SECONDS,
             concurrency=_CONCURRENCY,
-            secrets=channel.secrets,
+            secrets=lambda: channel.secrets,
         )
 
     def deliver(self, delivery: Delivery, message: Message, remote: RemoteObject | None) -> Attempt:
