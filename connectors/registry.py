@@ -11,6 +11,7 @@ from connectors.caldav import kind as caldav
 from connectors.file import kind as file
 from connectors.http import kind as http
 from connectors.kind import ConnectorKind
+from connectors.ogc_features import kind as ogc_features
 from connectors.sql import kind as sql
 from connectors.webhook import kind as webhook
 from outbox.plugins import Plugins
@@ -25,6 +26,7 @@ OURS: Mapping[str, ConnectorKind] = MappingProxyType(
             webhook.KIND,
             sql.KIND,
             file.KIND,
+            ogc_features.KIND,
         )
     }
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -98,7 +98,7 @@ class JsonFormat:
         return encode_json(document, self.path)
 
 
-def _compile(options: Node | None, path: str) -> JsonFormat:
+def _compile(options: Node | None, path: str, _fields: Collection[str]) -> JsonFormat:
     if options is not None:
         raise options.fail("output: json has no options")
     return JsonFormat(path)

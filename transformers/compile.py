@@ -107,14 +107,14 @@ def compile_mapping(name: str, definition: Mapping[str, Json], columns: Collecti
     for stray in sorted(spec.keys() & formats().keys() - {kind.name}):
         raise node.child(stray).fail(f"only for output: {stray}")
     if "schema" in spec and not kind.has_schemas:
-        raise node.child("schema").fail("a JSON Schema is for output: json")
+        raise node.child("schema").fail("a JSON Schema is for output: json or geojson")
     scope = Scope(None if columns is None else frozenset(columns))
     context = Context(scope, compile_null(node.child("null")) if "null" in spec else None)
     return Transformer(
         name=name,
         path=path,
         content_type=kind.content_type,
-        format=compile_format(kind, node.child(kind.name) if kind.name in spec else None, path),
+        format=compile_format(kind, node.child(kind.name) if kind.name in spec else None, path, spec.get("fields", ())),
         rules=_Rules(node, kind, context).compile(),
         check=compile_schema(node.child("schema"), path) if "schema" in spec else None,
     )

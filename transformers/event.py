@@ -7,7 +7,7 @@ from a clock. The time zone travels along, cut to the years around the event.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -125,7 +125,7 @@ def _stamp(change: Change) -> datetime:
     return change.captured_at.astimezone(UTC)
 
 
-def compile_event_format(node: Node | None, path: str) -> EventFormat:
+def compile_event_format(node: Node | None, path: str, _fields: Collection[str] = ()) -> EventFormat:
     if node is None:
         return EventFormat(path)
     spec = node.object(("zone", "domain", "prodid"))

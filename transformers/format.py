@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,12 +28,12 @@ class FormatKind:
     """A format as the registry knows it.
 
     ``compile`` takes the node of the format's options, which stand in the mapping under its name (None where there are
-    none), and the mapping's path; it raises MappingError.
+    none), the mapping's path, and the names of its fields (none where a function makes them); it raises MappingError.
     """
 
     name: str
     content_type: str
-    compile: Callable[[Node | None, str], Format]
+    compile: Callable[[Node | None, str, Collection[str]], Format]
     check_fields: Callable[[Node, list[str]], None] = _any_fields
     """Takes the node of the fields and all their names; raises MappingError for one that the format cannot take."""
     identity: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -10,14 +10,16 @@ from typing import TypeVar
 
 from outbox.model import Change, HmsSyncError, Json
 from outbox.plugins import Plugins
-from transformers import body, event
+from transformers import body, event, feature
 from transformers.definition import Node
 from transformers.errors import MappingError, TransformError
 from transformers.format import Format, FormatKind
 
 _Made = TypeVar("_Made")
 
-OURS: Mapping[str, FormatKind] = MappingProxyType({kind.name: kind for kind in (body.JSON, event.ICALENDAR)})
+OURS: Mapping[str, FormatKind] = MappingProxyType(
+    {kind.name: kind for kind in (body.JSON, event.ICALENDAR, feature.GEOJSON)}
+)
 
 
 @cache
@@ -26,13 +28,13 @@ def formats() -> Plugins[FormatKind]:
     return Plugins("hms_sync.formats", "format", FormatKind, OURS)
 
 
-def compile_format(kind: FormatKind, options: Node | None, path: str) -> Format:
+def compile_format(kind: FormatKind, options: Node | None, path: str, fields: Collection[str]) -> Format:
     """The format with the options of one mapping; whatever a plug-in raises becomes a sentence that names it."""
     maker = formats().maker(kind.name)
     if not maker:
-        return kind.compile(options, path)
+        return kind.compile(options, path, fields)
     try:
-        return _Guarded(kind.compile(options, path), f"{path}: the format {kind.name} of {maker}")
+        return _Guarded(kind.compile(options, path, fields), f"{path}: the format {kind.name} of {maker}")
     except HmsSyncError:
         raise
     except Exception as error:

@@ -9,6 +9,7 @@ import pytest
 from connectors.channel import Channel
 from connectors.exchange import Transport
 from connectors.transports import open_transport
+from tests.maps import Maps, qgis
 from tests.pki import Pki, make_pki
 from tests.wire import LOOPBACK, Open
 
@@ -36,3 +37,10 @@ def open_(kind: str) -> Iterator[Open]:
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     return make_pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture(scope="session")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Maps]:
+    """QGIS Server on PostGIS, one for the whole run."""
+    with qgis(tmp_path_factory.mktemp("qgis")) as running:
+        yield running

@@ -31,7 +31,7 @@ class Upper:
 
 BOARD = replace(http, name="board")
 DEFECT = replace(http, name="defect", build=cannot)
-UPPER = FormatKind("upper", "text/plain", lambda options, path: Upper())
+UPPER = FormatKind("upper", "text/plain", lambda options, path, fields: Upper())
 BROKEN = FormatKind("broken", "text/plain", cannot)
 """
 

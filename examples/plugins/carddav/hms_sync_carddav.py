@@ -54,4 +54,6 @@ KIND = ConnectorKind(
     build=lambda _name, url, _options: CardDavConnector(url),
     probe=lambda url, _options: Probe(HttpRequest("PROPFIND", url, {"Depth": "0"})),
 )
-FORMAT = FormatKind("vcard", "text/vcard; charset=utf-8", lambda _options, _path: VCard(), check_fields, identity="uid")
+FORMAT = FormatKind(
+    "vcard", "text/vcard; charset=utf-8", lambda _options, _path, _fields: VCard(), check_fields, identity="uid"
+)
