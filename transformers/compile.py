@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 from outbox.model import Action, Change, Json, Message, Operation
 from transformers.body import check_document, check_size, encode_json
 from transformers.definition import Node, Scope, plain
+from transformers.document import UNKNOWN_TYPE, DocumentFormat, check_document_fields, compile_document_format
 from transformers.errors import TransformError
 from transformers.event import CONTENT_TYPE, check_event_fields, compile_event_format
 from transformers.fields import Context, Fields, build, build_what_can_be, compile_fields, compile_null
@@ -19,8 +20,8 @@ from transformers.plugin import load_plugin
 from transformers.rows import Row, sorted_row
 from transformers.schema import compile_schema
 
-_KEYS = ("output", "fields", "null", "key", "on", "schema", "python", "icalendar")
-_OUTPUTS = {"json": "application/json", "icalendar": CONTENT_TYPE}
+_KEYS = ("output", "fields", "null", "key", "on", "schema", "python", "icalendar", "document")
+_OUTPUTS = {"json": "application/json", "icalendar": CONTENT_TYPE, "document": UNKNOWN_TYPE}
 
 Build: TypeAlias = Callable[[Change, Row], Any]
 """Makes the document, or (an escape to Python) a whole Message, or None to skip."""
@@ -125,8 +126,9 @@ def compile_mapping(name: str, definition: Mapping[str, Json], columns: Collecti
     output = node.child("output").choice(_OUTPUTS) if "output" in spec else "json"
     if ("fields" in spec) == ("python" in spec):
         raise node.fail("a mapping has either fields or python")
-    if "icalendar" in spec and output != "icalendar":
-        raise node.child("icalendar").fail("only for output: icalendar")
+    for own in ("icalendar", "document"):
+        if own in spec and output != own:
+            raise node.child(own).fail(f"only for output: {own}")
     if "schema" in spec and output != "json":
         raise node.child("schema").fail("a JSON Schema is for output: json")
     scope = Scope(None if columns is None else frozenset(columns))
@@ -142,7 +144,7 @@ def compile_mapping(name: str, definition: Mapping[str, Json], columns: Collecti
 
 
 def _compile_format(node: Node, output: str) -> Format:
-    if output == "json":
+    if output != "icalendar":  # the rules of a document make whole messages, so this one never writes it
         return JsonFormat(node.path)
     return compile_event_format(node.child("icalendar") if "icalendar" in node.value else None, node.path)
 
@@ -162,7 +164,11 @@ class _Rules:
             named = Operation.DELETE if operation is Operation.TRUNCATE and "truncate" not in given else operation
             special = self.node.child("on").child(str(named)) if str(named) in given else None
             rules[operation] = self._rule(operation, special)
-        return rules
+        return self._documents(rules) if self.output == "document" else rules
+
+    def _documents(self, rules: dict[Operation, Rule | None]) -> dict[Operation, Rule | None]:
+        made = compile_document_format(self.node.child("document") if self._has("document") else None, self.node.path)
+        return {operation: None if rule is None else _as_document(rule, made) for operation, rule in rules.items()}
 
     def _has(self, key: str) -> bool:
         return key in self.node.value
@@ -181,8 +187,8 @@ class _Rules:
         body = special.child("body").boolean() if "body" in spec else False
         if "body" in spec and action is not Action.DELETE:
             raise special.child("body").fail("only a delete has a choice; an upsert always has a body")
-        if body and self.output == "icalendar":
-            raise special.child("body").fail("the delete of an event has no body")
+        if body and self.output != "json":
+            raise special.child("body").fail("only a delete in JSON has a body")
         return Rule(action, self._build(action, special if "fields" in spec else None, body=body), body)
 
     def _build(self, action: Action, special: Node | None, *, body: bool) -> Build:
@@ -213,6 +219,8 @@ class _Rules:
             fields |= compile_fields(special.child("fields"), self.context)
         if self.output == "icalendar":
             check_event_fields(self.node.child("fields") if special is None else special.child("fields"), list(fields))
+        if self.output == "document":
+            check_document_fields(self.node.child("fields"), fields)
         return fields
 
     def _key(self, fields: Fields) -> list[str] | None:
@@ -226,3 +234,13 @@ class _Rules:
         if not names:
             raise self.node.child("key").fail("name at least one field")
         return [name for name in names if name in fields]
+
+
+def _as_document(rule: Rule, made: DocumentFormat) -> Rule:
+    """The rule with whole messages for documents; what Python returned as a message stays as it is."""
+
+    def build_message(change: Change, row: Row) -> Any:
+        document = rule.build(change, row)
+        return made.message(rule.action, document) if isinstance(document, Mapping) else document
+
+    return dataclasses.replace(rule, build=build_message)
