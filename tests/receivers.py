@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import simplejson
 
+from tests.fixtures.debian import require_program
 from tests.servers import free_port, nginx_program, running
 
 
@@ -65,6 +66,26 @@ def nginx_dav(folder: Path) -> Iterator[str]:
     )
     command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
     with running(command, port, folder / "nginx.log"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def apache_dav(folder: Path) -> Iterator[str]:
+    """Run Apache httpd with mod_dav, for anybody; yields its URL."""
+    program = require_program("apache2", "apache2-bin")
+    port = free_port()
+    for name in ("files", "locks"):
+        (folder / name).mkdir()
+    modules = ("mpm_event", "authz_core", "dav", "dav_fs")
+    loaded = "".join(f"LoadModule {each}_module /usr/lib/apache2/modules/mod_{each}.so\n" for each in modules)
+    (folder / "apache.conf").write_text(
+        f"ServerRoot {folder}\nServerName localhost\nListen 127.0.0.1:{port}\nPidFile {folder}/apache.pid\n"
+        f"ErrorLog {folder}/error.log\n{loaded}"
+        f"DocumentRoot {folder}/files\nDavLockDB {folder}/locks/db\n"
+        f"<Directory {folder}/files>\nDav On\nRequire all granted\n</Directory>\n"
+    )
+    command = [program, "-f", str(folder / "apache.conf"), "-X"]
+    with running(command, port, folder / "apache.log"):
         yield f"http://127.0.0.1:{port}"
 
 
