@@ -16,6 +16,7 @@ import certifi
 from pydantic import SecretStr
 
 from connectors.addresses import IPNetwork
+from connectors.aws import AwsKeys
 from outbox.model import HmsSyncError
 
 
@@ -52,7 +53,7 @@ class HeaderKey:
         return {self.name: _clean(self.value, f"the secret of header {self.name}")}
 
 
-Auth: TypeAlias = Bearer | Basic | HeaderKey
+Auth: TypeAlias = Bearer | Basic | HeaderKey | AwsKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ class Channel:
         found = {value.rpartition(" ")[2] for value in self.auth_headers.values()}
         if isinstance(self.auth, Basic):
             found.add(self.auth.password.get_secret_value())
+        if isinstance(self.auth, AwsKeys):
+            found |= {self.auth.key_id, self.auth.secret.get_secret_value()}
         if self.proxy is not None:
             password = urlsplit(self.proxy.get_secret_value()).password or ""
             found |= {password, unquote(password)}

@@ -9,11 +9,12 @@ from connectors import scheduler
 from connectors.caldav import kind as caldav
 from connectors.http import kind as http
 from connectors.kind import ConnectorKind
+from connectors.s3 import kind as s3
 from connectors.sql import kind as sql
 from connectors.webdav import kind as webdav
 
 _KINDS: Mapping[str, ConnectorKind] = MappingProxyType(
-    {kind.name: kind for kind in (http.KIND, scheduler.KIND, caldav.KIND, sql.KIND, webdav.KIND)}
+    {kind.name: kind for kind in (http.KIND, scheduler.KIND, caldav.KIND, sql.KIND, webdav.KIND, s3.KIND)}
 )
 
 

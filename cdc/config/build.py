@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from pydantic import BaseModel
 
 from cdc.config.models import Auth, ConnectorConfig
+from connectors.aws import AwsKeys
 from connectors.channel import Auth as ChannelAuth
 from connectors.channel import Basic, Bearer, Channel, HeaderKey
 from connectors.couriers import AnyConnector, AnyCourier, open_courier
@@ -70,4 +71,6 @@ def _auth(auth: Auth) -> ChannelAuth | None:
         return Bearer(auth.bearer)
     if auth.basic is not None:
         return Basic(auth.basic.username.get_secret_value(), auth.basic.password)
+    if auth.aws is not None:
+        return AwsKeys(auth.aws.key_id.get_secret_value(), auth.aws.secret, auth.aws.region)
     return HeaderKey(auth.header.name, auth.header.value) if auth.header is not None else None

@@ -90,17 +90,28 @@ class HeaderCredential(Section):
     value: HeaderValue = Field(description="Value of the header.")
 
 
+class AwsAccessKey(Section):
+    """An access key of S3 and what is like it; requests are signed with it."""
+
+    key_id: HeaderValue = Field(description="Id of the access key.")
+    secret: HeaderValue = Field(description="Secret of the access key.")
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] = Field(
+        default="us-east-1", description="Region of the bucket; servers without regions take any."
+    )
+
+
 class Auth(Section):
     """Exactly one way to show who we are."""
 
     bearer: HeaderValue | None = Field(default=None, description="Token, sent as Authorization: Bearer.")
     basic: Basic | None = Field(default=None, description="User and password.")
     header: HeaderCredential | None = Field(default=None, description="A header such as X-Api-Key.")
+    aws: AwsAccessKey | None = Field(default=None, description="An access key, which signs each request (kind s3).")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Auth:
         if len(self.model_fields_set) != 1:
-            raise ValueError("needs exactly one of bearer, basic and header")
+            raise ValueError("needs exactly one of bearer, basic, header and aws")
         return self
 
 
@@ -156,7 +167,7 @@ class ConnectorConfig(Section):
     """One external platform: protocol, channel, policy and routes."""
 
     kind: str = Field(
-        description="Kind of platform: http, scheduler, caldav, sql, webdav or a kind added by a plug-in."
+        description="Kind of platform: http, scheduler, caldav, sql, webdav, s3 or a kind added by a plug-in."
     )
     url: Url = Field(description="Address of the platform as its kind takes it, without credentials.")
     auth: Auth | None = Field(default=None, description="Credentials.")
