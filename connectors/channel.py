@@ -16,6 +16,7 @@ import certifi
 from pydantic import SecretStr
 
 from connectors.addresses import IPNetwork
+from connectors.aws import AwsKeys
 from connectors.tokens import Tokens, tokens_of
 from outbox.model import HmsSyncError
 
@@ -80,7 +81,7 @@ class OAuth2:
         return {}
 
 
-Auth: TypeAlias = Bearer | Basic | HeaderKey | OAuth2
+Auth: TypeAlias = Bearer | Basic | HeaderKey | OAuth2 | AwsKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,8 @@ class Channel:
             found.add(self.auth.password.get_secret_value())
         if isinstance(self.auth, OAuth2):
             found |= {self.auth.client_secret.get_secret_value(), *self.auth.endpoint.secrets}
+        if isinstance(self.auth, AwsKeys):
+            found |= {self.auth.key_id, self.auth.secret.get_secret_value()}
         if self.proxy is not None:
             password = urlsplit(self.proxy.get_secret_value()).password or ""
             found |= {password, unquote(password)}

@@ -1,4 +1,4 @@
-"""A write that carries If-None-Match or If-Match, and what a 412 or a doubt means: shared by ``caldav`` and ``http``.
+"""A write that carries a precondition, and what its failure or a doubt means: shared by all kinds that have ETags.
 
 Of two senders one fails, and a late copy of a request changes nothing. After a 412 or in doubt the resource itself
 is read, and our stamp in it decides:
@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
-from connectors.answers import answer, classify
+from connectors.answers import answer
 from connectors.exchange import Exchange, HttpRequest, HttpResponse, TransportFailure
 from connectors.stamps import Stamp, StampCodec
 from outbox.model import (
@@ -43,26 +43,15 @@ _LOST = "the resource changed again and again while it was written; it is tried 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How one kind of platform wants to be written to. ``classify`` judges a write that met its precondition."""
+    """What one kind of platform means by its answers, and who wins a conflict there."""
 
-    codec: StampCodec
-    accept: str
     conflict: Conflict
-    not_applied: frozenset[int]
     classify: Callable[[HttpResponse], Outcome]
+    """Judges a look, or a write that met its precondition."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """The resource of one record; ``headers`` go with every request to it."""
-
-    url: str
-    external_id: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Resource:
+class Seen:
     """What stands at the address now; ``etag`` None: nothing."""
 
     etag: str | None
@@ -70,107 +59,178 @@ class _Resource:
     answer: Answer = field(default_factory=Answer)
 
 
-_Seen: TypeAlias = Generator[HttpRequest, HttpResponse, "_Resource | Outcome"]
+Steps: TypeAlias = Generator[HttpRequest, HttpResponse, HttpResponse | None]
+"""The requests of one write and the answer that counts; None: a precondition did not hold, or nobody can tell."""
+
+
+class Resource(Protocol):
+    """The resource of one record, as its kind of platform is asked for it and told to change it."""
+
+    @property
+    def external_id(self) -> str | None: ...
+
+    @property
+    def preconditions_hold(self) -> bool:
+        """False where no write goes without a look, because the platform may not mind its precondition."""
+
+    def look(self) -> HttpRequest:
+        """Asks for version and stamp."""
+
+    def seen(self, response: HttpResponse) -> Seen:
+        """What a complete answer to the look shows; no ETag where it gives none."""
+
+    def write(self, etag: str | None) -> Steps:
+        """Puts the record there, if the version there is ``etag`` (None: nothing)."""
+
+    def remove(self, etag: str) -> HttpRequest:
+        """Removes that version."""
+
+
+@dataclass(frozen=True, slots=True)
+class StampedBody:
+    """A resource that one PUT writes, with our stamp in its body; ``headers`` go with every request to it."""
+
+    codec: StampCodec
+    accept: str
+    url: str
+    body: bytes
+    content_type: str
+    external_id: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    preconditions_hold: bool = True
+
+    def look(self) -> HttpRequest:
+        return HttpRequest("GET", self.url, {**self.headers, "Accept": self.accept})
+
+    def seen(self, response: HttpResponse) -> Seen:
+        return Seen(response.headers.get("etag"), self.codec.read(response.body), answer(response))
+
+    def write(self, etag: str | None) -> Steps:
+        headers = {**self.headers, **precondition(etag), "Content-Type": self.content_type}
+        response = yield HttpRequest("PUT", self.url, headers, self.body)
+        return None if response.status == 412 else response
+
+    def remove(self, etag: str) -> HttpRequest:
+        return HttpRequest("DELETE", self.url, {**self.headers, **precondition(etag)})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The address of one record; ``headers`` go with every request to it."""
+
+    url: str
+    external_id: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def stamped(
+    delivery: Delivery, message: Message, codec: StampCodec, accept: str, target: Target
+) -> StampedBody | Rejected:
+    """The resource with the mark of this delivery in its body, where the body has a place for it."""
+    body = b"" if message.action is Action.DELETE else codec.put(Stamp.of(delivery), message.body)
+    if body is None:
+        return Rejected(ErrorClass.MAPPING, codec.cannot)
+    return StampedBody(codec, accept, target.url, body, message.content_type, target.external_id, target.headers)
+
+
+def precondition(etag: str | None) -> dict[str, str]:
+    """The header that lets a write through only where that version (None: nothing) is there."""
+    return {"If-Match": etag} if etag is not None else {"If-None-Match": "*"}
+
+
+_Looked: TypeAlias = Generator[HttpRequest, HttpResponse, "Seen | Outcome"]
 
 
 class ConditionalWrite:
     """One delivery to one resource."""
 
     def __init__(
-        self, manner: Manner, target: Target, delivery: Delivery, message: Message, remote: RemoteObject | None
+        self, manner: Manner, resource: Resource, delivery: Delivery, action: Action, remote: RemoteObject | None
     ) -> None:
         self._manner = manner
-        self._target = target
+        self._resource = resource
         self._delivery = delivery
-        self._message = message
+        self._removes = action is Action.DELETE
         self._remote = remote
         self._stamp = Stamp.of(delivery)
 
-    @property
-    def _removes(self) -> bool:
-        return self._message.action is Action.DELETE
-
     def exchange(self) -> Exchange:
-        """At most three times a look and a conditional write, and a last look where no ETag came back."""
-        body = b"" if self._removes else self._manner.codec.put(self._stamp, self._message.body)
-        if body is None:
-            return Rejected(ErrorClass.MAPPING, self._manner.codec.cannot)
-        return (yield from self._write(body))
+        """Look where we must, write where we may, until one write was accepted or the matter is decided.
 
-    def _write(self, body: bytes) -> Exchange:
-        """Look where we must, write where we may, until one write was accepted or the matter is decided."""
+        At most three times a look and a conditional write, and a last look where no ETag came back.
+        """
         known = self._known()
         for _ in range(_ROUNDS):
             if known is None:
                 seen = yield from self._look()
-                decided = self._decide(seen) if isinstance(seen, _Resource) else seen
-                if not isinstance(decided, _Resource):
+                decided = self._decide(seen) if isinstance(seen, Seen) else seen
+                if not isinstance(decided, Seen):
                     return decided
                 known = decided
-            response = yield self._request(known.etag, body)
-            if response.status != 412:
+            response = yield from self._write(known.etag)
+            if response is not None:
                 return (yield from self._conclude(response))
             known = None
         return NotApplied(ErrorClass.CONFLICT, _LOST)
 
-    def _known(self) -> _Resource | None:
+    def _known(self) -> Seen | None:
         """The version to write against without a look; None where only a look can tell."""
-        if self._delivery.doubt:
+        if self._delivery.doubt or not self._resource.preconditions_hold:
             return None
         if self._remote is None or self._remote.absent:
-            return None if self._removes else _Resource(None)
-        return _Resource(self._remote.version) if self._remote.version is not None else None
+            return None if self._removes else Seen(None)
+        return Seen(self._remote.version) if self._remote.version is not None else None
 
-    def _request(self, etag: str | None, body: bytes) -> HttpRequest:
-        headers = {"If-Match": etag} if etag is not None else {"If-None-Match": "*"}
-        if self._removes:
-            return HttpRequest("DELETE", self._target.url, {**self._target.headers, **headers})
-        headers["Content-Type"] = self._message.content_type
-        return HttpRequest("PUT", self._target.url, {**self._target.headers, **headers}, body)
+    def _write(self, etag: str | None) -> Steps:
+        if not self._removes:
+            return (yield from self._resource.write(etag))
+        assert etag is not None  # noqa: S101 - what is not there is not removed
+        response = yield self._resource.remove(etag)
+        return None if response.status == 412 else response
 
-    def _look(self) -> _Seen:
-        response = yield HttpRequest("GET", self._target.url, {**self._target.headers, "Accept": self._manner.accept})
+    def _look(self) -> _Looked:
+        response = yield self._resource.look()
         if response.status in GONE:
-            return _Resource(None)
+            return Seen(None)
         if not response.ok:
-            outcome = classify(response, not_applied=self._manner.not_applied)
+            outcome = self._manner.classify(response)
             if isinstance(outcome, NotApplied) or (isinstance(outcome, Rejected) and outcome.platform):
                 return outcome
             reason = f"the resource cannot be read (HTTP {response.status})"  # a look leaves nothing in doubt
             return NotApplied(ErrorClass.SERVER, reason, answer(response))
-        etag = response.headers.get("etag")
-        if not etag:
+        seen = self._resource.seen(response)
+        if not seen.etag:
             reason = "the platform gives no ETag, so nothing can be written safely; check the url"
             return Rejected(ErrorClass.MISCONFIGURED, reason, answer(response), platform=True)
         if not response.complete:
             return NotApplied(ErrorClass.SERVER, "the resource was cut off while it was read", answer(response))
-        return _Resource(etag, self._manner.codec.read(response.body), answer(response))
+        return seen
 
-    def _decide(self, found: _Resource) -> _Resource | Outcome:
+    def _decide(self, found: Seen) -> Seen | Outcome:
         """What the resource's stamp means for this delivery: its outcome, or the version to write against."""
         if found.etag is None:
             return self._decide_missing()
         if found.stamp is not None:
             if found.stamp.key == self._stamp.key and not self._removes:
-                return Applied(found.answer, self._target.external_id, found.etag)
+                return Applied(found.answer, self._resource.external_id, found.etag)
             if found.stamp.is_newer_than(self._delivery.change):
                 past = Answer(
                     found.answer.status, f"the platform is past this change, at change {found.stamp.change_id}"
                 )
-                return Applied(past, self._target.external_id, found.etag)
+                return Applied(past, self._resource.external_id, found.etag)
         if self._manner.conflict == "theirs" and self._edited_by_others(found):
             return Rejected(ErrorClass.CONFLICT, "a third party edited the entry, which is kept", found.answer)
         return found
 
-    def _decide_missing(self) -> _Resource | Outcome:
+    def _decide_missing(self) -> Seen | Outcome:
         if self._removes:
-            return Applied(external_id=self._target.external_id)
+            return Applied(external_id=self._resource.external_id)
         ours_was_there = self._remote is not None and not self._remote.absent
         if self._manner.conflict == "theirs" and ours_was_there and not self._delivery.doubt:
             return Rejected(ErrorClass.CONFLICT, "a third party removed the entry, which stays so")
-        return _Resource(None)
+        return Seen(None)
 
-    def _edited_by_others(self, found: _Resource) -> bool:
+    def _edited_by_others(self, found: Seen) -> bool:
         if found.stamp is None or self._remote is None:
             return found.stamp is None
         return found.stamp.change_id == self._remote.change_id and found.etag != self._remote.version
@@ -178,12 +238,12 @@ class ConditionalWrite:
     def _conclude(self, response: HttpResponse) -> Exchange:
         """The outcome of a write that met its precondition."""
         if self._removes and (response.ok or response.status in GONE):
-            return Applied(answer(response), self._target.external_id)
+            return Applied(answer(response), self._resource.external_id)
         outcome = self._manner.classify(response)
         if not isinstance(outcome, Applied):
             return outcome
         etag = response.headers.get("etag") or (yield from self._etag_now())
-        return replace(outcome, external_id=self._target.external_id, version=etag)
+        return replace(outcome, external_id=self._resource.external_id, version=etag)
 
     def _etag_now(self) -> Generator[HttpRequest, HttpResponse, str | None]:
         """The ETag of what we have just written, if it is still ours; None: the next write looks first."""
@@ -191,5 +251,5 @@ class ConditionalWrite:
             seen = yield from self._look()
         except TransportFailure:
             return None
-        ours = isinstance(seen, _Resource) and seen.stamp is not None and seen.stamp.key == self._stamp.key
-        return seen.etag if ours and isinstance(seen, _Resource) else None
+        ours = isinstance(seen, Seen) and seen.stamp is not None and seen.stamp.key == self._stamp.key
+        return seen.etag if ours and isinstance(seen, Seen) else None

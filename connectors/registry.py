@@ -12,7 +12,9 @@ from connectors.file import kind as file
 from connectors.http import kind as http
 from connectors.kind import ConnectorKind
 from connectors.ogc_features import kind as ogc_features
+from connectors.s3 import kind as s3
 from connectors.sql import kind as sql
+from connectors.webdav import kind as webdav
 from connectors.webhook import kind as webhook
 from outbox.plugins import Plugins
 
@@ -27,6 +29,8 @@ OURS: Mapping[str, ConnectorKind] = MappingProxyType(
             sql.KIND,
             file.KIND,
             ogc_features.KIND,
+            webdav.KIND,
+            s3.KIND,
         )
     }
 )

@@ -13,12 +13,14 @@ from decimal import Decimal
 from string import Formatter
 from typing import Annotated
 from urllib.parse import quote
+from uuid import UUID, uuid5
 
 from pydantic import AfterValidator
 
-from outbox.model import Delivery, Json, Message, RemoteObject
+from outbox.model import Delivery, Json, Message, Record, RemoteObject
 
 RESERVED = ("external_id", "record_key", "key")
+_NAMES = UUID("6d1c6cf0-3a0e-5f0b-9d0c-5c9a3f1f6a52")
 _NAME = re.compile(r"[^\W\d]\w*")
 _SEGMENTS = re.compile(r"[/\\]")
 
@@ -32,7 +34,8 @@ class Values:
     """What the placeholders of one delivery stand for.
 
     ``{external_id}`` is the platform's id of the record, ``{record_key}`` ours, ``{key}`` the key of the delivery;
-    any other name is a field of the mapped document or else a column of the row.
+    any other name is a field of the mapped document or else a column of the row, or else ``{record_type}`` or
+    ``{record_name}``, a readable name that suits any URL and that no two records share.
     """
 
     delivery: Delivery
@@ -70,10 +73,18 @@ class Values:
             "record_key": self.delivery.change.record_key,
             "key": str(self.delivery.key),
         }
-        for source in (reserved, self.message.document, self.delivery.change.row):
+        record = self.delivery.record
+        last = {"record_type": record.record_type, "record_name": record_name(record)}
+        for source in (reserved, self.message.document, self.delivery.change.row, last):
             if name in source:
                 return source[name]
         return None
+
+
+def record_name(record: Record) -> str:
+    """The name of a record in a folder of files: readable, safe in any URL, and never shared by two records."""
+    readable = re.sub(r"[^a-z0-9]+", "-", f"{record.record_type} {record.record_key}".lower()).strip("-")[:60]
+    return f"{readable}-{uuid5(_NAMES, chr(0).join(record))}"
 
 
 def names(template: str) -> frozenset[str]:

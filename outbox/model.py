@@ -84,13 +84,15 @@ class Message:
     """A change in the platform's own format, ready to send.
 
     ``document`` is the mapped document before encoding; connectors fill URL templates from it.
-    ``body`` is empty for a delete whose mapping writes none.
+    ``body`` is empty for a delete whose mapping writes none. ``metadata`` describes the body at platforms that keep
+    such lines beside it.
     """
 
     action: Action
     document: Mapping[str, Json]
     body: bytes = b""
     content_type: str = "application/json"
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class Guarantee(StrEnum):

@@ -15,7 +15,7 @@ from connectors.exchange import HttpConnector
 from connectors.registry import kinds
 from connectors.transports import open_transport
 from outbox.model import Applied, Change, Delivery, Json, Operation, RemoteObject
-from tests.contract.test_caldav_radicale import Lossy
+from tests.records import Lossy
 from tests.wire import LOOPBACK
 from transformers import compile_mapping
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 import simplejson
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.fixtures.debian import require_program
 from tests.servers import free_port, nginx_program, running
 
 
@@ -66,6 +72,74 @@ def nginx_dav(folder: Path) -> Iterator[str]:
     command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
     with running(command, port, folder / "nginx.log"):
         yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def apache_dav(folder: Path) -> Iterator[str]:
+    """Run Apache httpd with mod_dav, for anybody; yields its URL."""
+    program = require_program("apache2", "apache2-bin")
+    port = free_port()
+    for name in ("files", "locks"):
+        (folder / name).mkdir()
+    modules = ("mpm_event", "authz_core", "dav", "dav_fs")
+    loaded = "".join(f"LoadModule {each}_module /usr/lib/apache2/modules/mod_{each}.so\n" for each in modules)
+    (folder / "apache.conf").write_text(
+        f"ServerRoot {folder}\nServerName localhost\nListen 127.0.0.1:{port}\nPidFile {folder}/apache.pid\n"
+        f"ErrorLog {folder}/error.log\n{loaded}"
+        f"DocumentRoot {folder}/files\nDavLockDB {folder}/locks/db\n"
+        f"<Directory {folder}/files>\nDav On\nRequire all granted\n</Directory>\n"
+    )
+    command = [program, "-f", str(folder / "apache.conf"), "-X"]
+    with running(command, port, folder / "apache.log"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def seaweedfs(folder: Path) -> Iterator[str]:
+    """Run SeaweedFS with its S3 face and one access key (test, testsecret); yields the URL of a bucket."""
+    keys = [{"accessKey": "test", "secretKey": "testsecret"}]
+    identity = {"name": "hms", "credentials": keys, "actions": ["Admin", "Read", "Write", "List"]}
+    (folder / "s3.json").write_text(simplejson.dumps({"identities": [identity]}))
+    command = [str(Path(sys.executable).parent / "weed"), "server", f"-dir={folder}", "-ip=127.0.0.1"]
+    command += ["-ip.bind=127.0.0.1", "-filer", "-s3", f"-s3.config={folder}/s3.json", "-s3.iam=false"]
+    command += ["-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    for role in ("master", "volume", "filer"):
+        command += [f"-{role}.port={free_port()}", f"-{role}.port.grpc={free_port()}"]
+    port = free_port()
+    with running([*command, f"-s3.port={port}", f"-s3.port.grpc={free_port()}"], port, folder / "weed.log"):
+        yield made_bucket(f"http://127.0.0.1:{port}/court")
+
+
+@contextmanager
+def moto(folder: Path) -> Iterator[str]:
+    """Run moto, which takes any signature; yields the URL of a bucket."""
+    port = free_port()
+    command = [str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
+    with running(command, port, folder / "moto.log"):
+        yield made_bucket(f"http://127.0.0.1:{port}/court")
+
+
+def made_bucket(url: str) -> str:
+    """Make the bucket at ``url``, as soon as the server is ready to."""
+    endpoint, _, name = url.rpartition("/")
+    give_up = time.monotonic() + 30
+    while True:
+        try:
+            s3_client(endpoint).create_bucket(Bucket=name)
+        except (BotoCoreError, ClientError):
+            assert time.monotonic() < give_up, f"no bucket can be made at {url}"
+            time.sleep(0.1)
+        else:
+            return url
+
+
+def s3_client(endpoint: str) -> Any:
+    """A client of somebody else."""
+    once = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+    return boto3.client(
+        "s3", "us-east-1", endpoint_url=endpoint, aws_access_key_id="test", aws_secret_access_key="testsecret",
+        config=once,
+    )  # fmt: skip
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from transformers.body import check_document, check_size
 from transformers.definition import Node, Scope, plain
 from transformers.errors import TransformError
 from transformers.fields import Context, Fields, build, build_what_can_be, compile_fields, compile_null
-from transformers.format import Format, FormatKind
+from transformers.format import Format, FormatKind, WholeFormat
 from transformers.formats import compile_format, formats
 from transformers.plugin import load_plugin
 from transformers.rows import Row, sorted_row
@@ -42,7 +42,7 @@ class Transformer:
     name: str
     path: str
     content_type: str
-    format: Format
+    format: Format | WholeFormat
     rules: Mapping[Operation, Rule | None]
     check: Callable[[Json], None] | None = None
 
@@ -63,15 +63,17 @@ class Transformer:
             return self._checked(made, rule, action)
         if not isinstance(made, Mapping):
             raise TransformError(f"{self.path}: expected a document, a Message or None, found a {type(made).__name__}")
-        return self._message(self.format.complete(made, change), rule, change)
+        if isinstance(self.format, WholeFormat):
+            return self._checked(self.format.message(rule.action, made, change), rule, action)
+        return self._message(self.format, self.format.complete(made, change), rule, change)
 
-    def _message(self, document: dict[str, Json], rule: Rule, change: Change) -> Message:
+    def _message(self, format_: Format, document: dict[str, Json], rule: Rule, change: Change) -> Message:
         check_document(document, self.path)
         if rule.action is Action.DELETE and not rule.body:
             return Message(rule.action, document, b"", self.content_type)
         if self.check is not None and rule.action is Action.UPSERT:
             self.check(document)
-        body = check_size(self.format.encode(document, change), self.path)
+        body = check_size(format_.encode(document, change), self.path)
         return Message(rule.action, document, body, self.content_type)
 
     def _checked(self, message: Message, rule: Rule, action: Action | None) -> Message:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from outbox.model import Change, Json
+from outbox.model import Action, Change, Json, Message
 from transformers.definition import Node
 
 
@@ -18,6 +18,14 @@ class Format(Protocol):
 
     def encode(self, document: Mapping[str, Json], change: Change) -> bytes:
         """The body. Raises TransformError where the document does not fit."""
+
+
+@runtime_checkable
+class WholeFormat(Protocol):
+    """One mapping's way from a document to a whole message: with a content type, and a description, of its own."""
+
+    def message(self, action: Action, document: Mapping[str, Json], change: Change) -> Message:
+        """The message. Raises TransformError where the document does not fit."""
 
 
 def _any_fields(_node: Node, _names: list[str]) -> None: ...
@@ -33,7 +41,7 @@ class FormatKind:
 
     name: str
     content_type: str
-    compile: Callable[[Node | None, str, Collection[str]], Format]
+    compile: Callable[[Node | None, str, Collection[str]], Format | WholeFormat]
     check_fields: Callable[[Node, list[str]], None] = _any_fields
     """Takes the node of the fields and all their names; raises MappingError for one that the format cannot take."""
     identity: str | None = None

@@ -8,17 +8,17 @@ from functools import cache
 from types import MappingProxyType
 from typing import TypeVar
 
-from outbox.model import Change, HmsSyncError, Json
+from outbox.model import Action, Change, HmsSyncError, Json, Message
 from outbox.plugins import Plugins
-from transformers import body, event, feature
+from transformers import body, document, event, feature
 from transformers.definition import Node
 from transformers.errors import MappingError, TransformError
-from transformers.format import Format, FormatKind
+from transformers.format import Format, FormatKind, WholeFormat
 
 _Made = TypeVar("_Made")
 
 OURS: Mapping[str, FormatKind] = MappingProxyType(
-    {kind.name: kind for kind in (body.JSON, event.ICALENDAR, feature.GEOJSON)}
+    {kind.name: kind for kind in (body.JSON, event.ICALENDAR, feature.GEOJSON, document.DOCUMENT)}
 )
 
 
@@ -28,13 +28,14 @@ def formats() -> Plugins[FormatKind]:
     return Plugins("hms_sync.formats", "format", FormatKind, OURS)
 
 
-def compile_format(kind: FormatKind, options: Node | None, path: str, fields: Collection[str]) -> Format:
+def compile_format(kind: FormatKind, options: Node | None, path: str, fields: Collection[str]) -> Format | WholeFormat:
     """The format with the options of one mapping; whatever a plug-in raises becomes a sentence that names it."""
     maker = formats().maker(kind.name)
     if not maker:
         return kind.compile(options, path, fields)
     try:
-        return _Guarded(kind.compile(options, path, fields), f"{path}: the format {kind.name} of {maker}")
+        made, who = kind.compile(options, path, fields), f"{path}: the format {kind.name} of {maker}"
+        return _GuardedWhole(made, who) if isinstance(made, WholeFormat) else _Guarded(made, who)
     except HmsSyncError:
         raise
     except Exception as error:
@@ -50,18 +51,28 @@ class _Guarded:
     who: str
 
     def complete(self, document: Mapping[str, Json], change: Change) -> dict[str, Json]:
-        return self._tried(self.inner.complete, document, change)
+        return _tried(self.who, change, lambda: self.inner.complete(document, change))
 
     def encode(self, document: Mapping[str, Json], change: Change) -> bytes:
-        return self._tried(self.inner.encode, document, change)
+        return _tried(self.who, change, lambda: self.inner.encode(document, change))
 
-    def _tried(
-        self, step: Callable[[Mapping[str, Json], Change], _Made], document: Mapping[str, Json], change: Change
-    ) -> _Made:
-        try:
-            return step(document, change)
-        except HmsSyncError:
-            raise
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"[:500]
-            raise TransformError(f"{self.who} failed on {change.record_key}: {reason}") from error
+
+@dataclass(frozen=True, slots=True)
+class _GuardedWhole:
+    """The same for one that makes whole messages."""
+
+    inner: WholeFormat
+    who: str
+
+    def message(self, action: Action, document: Mapping[str, Json], change: Change) -> Message:
+        return _tried(self.who, change, lambda: self.inner.message(action, document, change))
+
+
+def _tried(who: str, change: Change, step: Callable[[], _Made]) -> _Made:
+    try:
+        return step()
+    except HmsSyncError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"[:500]
+        raise TransformError(f"{who} failed on {change.record_key}: {reason}") from error

@@ -10,6 +10,7 @@ from pydantic import BaseModel, SecretStr
 from cdc.config.models import Auth, ConnectorConfig, Tls
 from cdc.config.models import OAuth2 as OAuth2Settings
 from connectors.addresses import IPNetwork
+from connectors.aws import AwsKeys
 from connectors.channel import Auth as ChannelAuth
 from connectors.channel import Basic, Bearer, Channel, HeaderKey, OAuth2
 from connectors.couriers import AnyConnector, AnyCourier, open_courier
@@ -97,6 +98,8 @@ def _auth(auth: Auth, way: _Way) -> ChannelAuth | None:
         return Basic(auth.basic.username.get_secret_value(), auth.basic.password)
     if auth.oauth2 is not None:
         return _oauth2(auth.oauth2, way)
+    if auth.aws is not None:
+        return AwsKeys(auth.aws.key_id.get_secret_value(), auth.aws.secret, auth.aws.region)
     return HeaderKey(auth.header.name, auth.header.value) if auth.header is not None else None
 
 

@@ -91,6 +91,16 @@ class HeaderCredential(Section):
     value: HeaderValue = Field(description="Value of the header.")
 
 
+class AwsAccessKey(Section):
+    """An access key of S3 and what is like it; requests are signed with it."""
+
+    key_id: HeaderValue = Field(description="Id of the access key.")
+    secret: HeaderValue = Field(description="Secret of the access key.")
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] = Field(
+        default="us-east-1", description="Region of the bucket; servers without regions take any."
+    )
+
+
 class Tls(Section):
     """Certificates; verification itself cannot be switched off."""
 
@@ -131,11 +141,12 @@ class Auth(Section):
     basic: Basic | None = Field(default=None, description="User and password.")
     header: HeaderCredential | None = Field(default=None, description="A header such as X-Api-Key.")
     oauth2: OAuth2 | None = Field(default=None, description="Client credentials of OAuth2.")
+    aws: AwsAccessKey | None = Field(default=None, description="An access key, which signs each request (kind s3).")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Auth:
         if len(self.model_fields_set) != 1:
-            raise ValueError("needs exactly one of bearer, basic, header and oauth2")
+            raise ValueError("needs exactly one of bearer, basic, header, oauth2 and aws")
         return self
 
 

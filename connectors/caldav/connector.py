@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from uuid import UUID, uuid5
-
 from connectors.answers import answer, classify
-from connectors.conditional import ConditionalWrite, Conflict, Manner, Target
+from connectors.conditional import ConditionalWrite, Conflict, Manner, Target, stamped
 from connectors.exchange import Exchange, HttpResponse
 from connectors.options import Options
 from connectors.stamps import IN_EVENTS
+from connectors.templates import record_name
 from outbox.model import Delivery, ErrorClass, Guarantee, Message, Outcome, Record, Rejected, RemoteObject
 
-_NAMES = UUID("6d1c6cf0-3a0e-5f0b-9d0c-5c9a3f1f6a52")
 _CALDAV = b"urn:ietf:params:xml:ns:caldav"
 
 
@@ -33,12 +30,14 @@ class CalDavConnector:
     def __init__(self, url: str, options: CalDavOptions) -> None:
         self._collection = url.rstrip("/")
         self._options = options
-        self._manner = Manner(IN_EVENTS, "text/calendar", options.conflict, options.not_applied, self._classify)
+        self._manner = Manner(options.conflict, self._classify)
 
     def exchange(self, delivery: Delivery, message: Message, remote: RemoteObject | None) -> Exchange:
         name = resource_name(delivery.record)
-        target = Target(f"{self._collection}/{name}", name)
-        return (yield from ConditionalWrite(self._manner, target, delivery, message, remote).exchange())
+        resource = stamped(delivery, message, IN_EVENTS, "text/calendar", Target(f"{self._collection}/{name}", name))
+        if isinstance(resource, Rejected):
+            return resource
+        return (yield from ConditionalWrite(self._manner, resource, delivery, message.action, remote).exchange())
 
     def _classify(self, response: HttpResponse) -> Outcome:
         """CalDAV refuses single objects with 403 and 409 too; its preconditions are named in the answer."""
@@ -54,7 +53,5 @@ class CalDavConnector:
 
 
 def resource_name(record: Record) -> str:
-    """The file name of a record in its collection: readable, safe in any URL, and never shared by two records."""
-    readable = re.sub(r"[^a-z0-9]+", "-", f"{record.record_type} {record.record_key}".lower()).strip("-")[:60]
-    unique = uuid5(_NAMES, "\0".join(record))
-    return f"{readable}-{unique}.ics"
+    """The file name of a record in its collection."""
+    return f"{record_name(record)}.ics"

@@ -16,7 +16,7 @@ import jmespath
 import simplejson
 
 from connectors.answers import answer, classify
-from connectors.conditional import GONE, ConditionalWrite, Manner, Target
+from connectors.conditional import GONE, ConditionalWrite, Manner, Target, stamped
 from connectors.exchange import Exchange, HttpRequest, HttpResponse, TransportFailure
 from connectors.http.options import Action, HttpOptions
 from connectors.stamps import in_member
@@ -185,8 +185,8 @@ class ConditionalRestConnector:
         self._base = url.rstrip("/")
         self._path = options.create.path
         self._options = options
-        codec, conflict = in_member(options.conditional.stamp), options.conditional.conflict
-        self._manner = Manner(codec, "application/json", conflict, options.not_applied, self._classify)
+        self._codec = in_member(options.conditional.stamp)
+        self._manner = Manner(options.conditional.conflict, self._classify)
 
     def exchange(self, delivery: Delivery, message: Message, remote: RemoteObject | None) -> Exchange:
         """The requests of one delivery; what the record cannot fill is refused before anything is sent."""
@@ -197,7 +197,10 @@ class ConditionalRestConnector:
             target = Target(self._base + values.path(self._path), headers=headers_of(self._options, values))
         except Unfillable as problem:
             return Rejected(ErrorClass.MAPPING, str(problem))
-        return (yield from ConditionalWrite(self._manner, target, delivery, message, remote).exchange())
+        resource = stamped(delivery, message, self._codec, "application/json", target)
+        if isinstance(resource, Rejected):
+            return resource
+        return (yield from ConditionalWrite(self._manner, resource, delivery, message.action, remote).exchange())
 
     def _classify(self, response: HttpResponse) -> Outcome:
         return classify(response, not_applied=self._options.not_applied, missing_is_wrong_url=True)

@@ -69,7 +69,7 @@ def _missing_faults(lab: Lab) -> list[str]:
     created = _read(lab, name) is not None
     delete = lab.send(_delete(lab, name, {"If-Match": '"hms-sync-none"'}))
     faults = []
-    if put.status != 412 or created:
+    if put.status not in (412, *GONE) or created:
         done = " and created it" if created else ""
         faults.append(f"a PUT with If-Match on a missing resource was answered {put.status}{done}")
     elif delete.status not in (412, *GONE):

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from connectors.addresses import allowed
+from connectors.aws import AwsKeys
 from connectors.channel import Channel
 from connectors.exchange import HttpRequest, TransportFailure
 from outbox.model import ErrorClass, HmsSyncError
@@ -35,6 +36,8 @@ def headers_to_send(request: HttpRequest, channel: Channel) -> dict[str, str]:
         raise ValueError("the method or URL of a request holds a character that must be encoded")
     headers = {"User-Agent": "hms-sync", "Accept": "*/*", **request.headers, **channel.auth_headers}
     headers["Accept-Encoding"] = "identity"  # nothing to unpack: an answer is never larger than it was sent
+    if isinstance(channel.auth, AwsKeys):
+        headers |= channel.auth.signature(request, headers)
     for name, value in headers.items():
         if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
             raise ValueError(f"header {name!r} holds a character that no header can carry")

@@ -15,7 +15,6 @@ from pydantic import SecretStr
 from connectors.caldav.connector import CalDavConnector, CalDavOptions, resource_name
 from connectors.channel import Basic, Channel
 from connectors.courier import Attempt, Courier, deliver_now
-from connectors.exchange import HttpRequest, HttpResponse, Transport, TransportFailure
 from connectors.kind import probe_problem
 from connectors.registry import kinds
 from connectors.transports import open_transport
@@ -31,6 +30,7 @@ from outbox.model import (
     RemoteObject,
     Unknown,
 )
+from tests.records import Lossy
 from tests.servers import Radicale, radicale
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -53,35 +53,6 @@ def event(uid: str, title: str) -> bytes:
         "",
     ]
     return "\r\n".join(lines).encode()
-
-
-class Lossy:
-    """A transport between the courier and the real one that loses requests or answers on order."""
-
-    def __init__(self, inner: Transport) -> None:
-        self._inner = inner
-        self.lose_next_request = self.lose_next_answer = False
-        self.sent: list[str] = []
-        self._lost: list[tuple[object, HttpResponse | TransportFailure]] = []
-
-    def start(self, token: object, request: HttpRequest, deadline_seconds: float) -> None:
-        if self.lose_next_request:
-            self.lose_next_request = False
-            self._lost.append((token, TransportFailure(ErrorClass.NO_ANSWER, "lost on the way", sent=True)))
-            return
-        self.sent.append(request.method)
-        self._inner.start(token, request, deadline_seconds)
-
-    def poll(self, timeout_seconds: float) -> list[tuple[object, HttpResponse | TransportFailure]]:
-        ended, self._lost = self._lost, []
-        for token, result in self._inner.poll(0 if ended else timeout_seconds):
-            lost = self.lose_next_answer
-            self.lose_next_answer = False
-            ended.append((token, TransportFailure(ErrorClass.NO_ANSWER, "answer lost", sent=True) if lost else result))
-        return ended
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 @dataclass

@@ -16,8 +16,8 @@ MUTANTS = (
         "conditional-write",
         "a calendar object is written only against the version that we know",
         CONDITIONAL,
-        'headers = {"If-Match": etag} if etag is not None else {"If-None-Match": "*"}',
-        "headers: dict[str, str] = {}",
+        'return {"If-Match": etag} if etag is not None else {"If-None-Match": "*"}',
+        "return {}",
         "tests/unit/test_connector_caldav.py::test_every_write_is_conditional",
     ),
     Mutant(

@@ -11,6 +11,7 @@ import pytest
 from outbox.model import Json, Operation
 from transformers import compile_mapping
 from transformers.compile import _KEYS
+from transformers.document import OWN
 from transformers.event import PROPERTIES
 from transformers.fields import _CONVERSIONS, _KINDS
 from transformers.fixtures import _CHANGE_KEYS, _FIXTURE_KEYS, load_yaml, read_fixtures, run_fixtures
@@ -39,8 +40,8 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize(
     "word",
-    [*_KEYS, *OURS, *_KINDS, *_CONVERSIONS, "map", *PROPERTIES, *_FIXTURE_KEYS, *_CHANGE_KEYS, *_FORMATS, *Operation,
-     "zone", "assume", "gap", "fold", "domain", "prodid"],
+    [*_KEYS, *OURS, *_KINDS, *_CONVERSIONS, "map", *PROPERTIES, *OWN, *_FIXTURE_KEYS, *_CHANGE_KEYS, *_FORMATS,
+     *Operation, "zone", "assume", "gap", "fold", "domain", "prodid"],
 )  # fmt: skip
 def test_every_word_of_the_language_stands_in_a_table(word: Json) -> None:
     assert re.search(rf"[`{{ ]{re.escape(word)}[`:,}} ]", TABLES), word

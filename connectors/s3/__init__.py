@@ -1,0 +1,1 @@
+"""Objects in buckets that speak the S3 protocol."""

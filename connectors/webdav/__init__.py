@@ -1,0 +1,1 @@
+"""Files on WebDAV servers (RFC 4918)."""

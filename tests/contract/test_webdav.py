@@ -1,0 +1,269 @@
+"""The ``webdav`` kind against WsgiDAV and Apache's mod_dav; what happened is read from their own folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from connectors.channel import Channel
+from connectors.kind import probe_problem
+from connectors.registry import kinds
+from connectors.transports import open_transport
+from connectors.webdav.connector import WebDavConnector
+from connectors.webdav.options import WebDavOptions
+from connectors.webdav.properties import METADATA, OURS, ask, read
+from outbox.model import ErrorClass, Guarantee, Operation, Outcome, Rejected, Unknown
+from tests.receivers import apache_dav, nginx_dav, wsgidav
+from tests.records import Record, applied, open_record
+from tests.wire import LOOPBACK
+
+ANYBODY = Channel(allow_addresses=LOOPBACK)
+FIRST = ["PROPFIND", "PUT", "PROPPATCH", "MOVE", "PROPFIND"]
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    files: Path
+
+    def all(self) -> dict[str, bytes]:
+        """Every file by its path, with those that the server keeps for itself left out."""
+        found = {
+            str(each.relative_to(self.files)): each.read_bytes() for each in self.files.rglob("*") if each.is_file()
+        }
+        return {name: content for name, content in found.items() if "/.DAV/" not in f"/{name}"}
+
+    def replaced_by_somebody(self, path: str, content: bytes) -> None:
+        assert requests.put(self.url + path, data=content, timeout=5).status_code == 204
+
+
+@pytest.fixture(scope="module", params=["wsgidav", "apache"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp(request.param)
+    with {"wsgidav": wsgidav, "apache": apache_dav}[request.param](folder) as url:
+        yield Server(url, folder / "files")
+
+
+def connector(url: str, **options: str) -> WebDavConnector:
+    return WebDavConnector(url, WebDavOptions.model_validate({"path": "/rulings/{case}/{record_key}.txt"} | options))
+
+
+@pytest.fixture
+def record(server: Server) -> Iterator[Record]:
+    with open_record(connector(server.url), ANYBODY) as record:
+        yield record
+
+
+@pytest.fixture
+def polite(server: Server) -> Iterator[Record]:
+    """A record whose connector keeps what third parties edited."""
+    with open_record(connector(server.url, conflict="theirs"), ANYBODY) as record:
+        yield record
+
+
+def at(record: Record) -> str:
+    return f"rulings/A-17/{record.key}.txt"
+
+
+def held(server: Server, record: Record) -> bytes | None:
+    """The file of the record; nothing but it may stand beside it."""
+    beside = {name for name in server.all() if record.key in name or name.startswith("rulings/A-17/.hms-sync-")}
+    assert beside <= {at(record)}
+    return server.all().get(at(record))
+
+
+def rejected(outcome: Outcome, error_class: ErrorClass, *, platform: bool = False) -> str:
+    assert isinstance(outcome, Rejected), outcome
+    assert (outcome.error_class, outcome.platform) == (error_class, platform)
+    return outcome.reason
+
+
+def test_create_update_delete_and_create_again(server: Server, record: Record) -> None:
+    first = applied(record.put(b"first"))
+    assert first.external_id == "/" + at(record)
+    assert (first.version or "").startswith('"')
+    second = applied(record.put(b"second"))
+    assert second.version != first.version
+    assert held(server, record) == b"second"
+    applied(record.delete())
+    assert held(server, record) is None
+    applied(record.put(b"third"))
+    assert held(server, record) == b"third"
+
+
+def test_collections_on_the_way_are_made_once(server: Server) -> None:
+    path = "/new {record_key}/a/b.txt".replace(" ", "%20")
+    with open_record(connector(server.url, path=path), ANYBODY) as record:
+        applied(record.put(b"x"))
+        assert record.wire.sent == ["PROPFIND", "PUT", "MKCOL", "MKCOL", *FIRST[1:]]
+        record.wire.sent.clear()
+        applied(record.put(b"y"))
+        assert record.wire.sent == FIRST
+        assert server.all()[f"new {record.key}/a/b.txt"] == b"y"
+
+
+@pytest.mark.parametrize("key", ["a/b", "ä & <x>", "%2e%2e", '["A1", 2]', "a'b,c=(d)"])
+def test_any_key_has_one_file_that_can_be_written_twice(server: Server, key: str) -> None:
+    """WsgiDAV cuts an address at ; ? and #, so such keys need the default path there."""
+    for path in ("/odd/{record_name}", "/odd/{record_key}"):
+        with open_record(connector(server.url, path=path), ANYBODY) as record:
+            record.key = key
+            if path == "/odd/{record_key}" and "/" in key:
+                assert "holds a slash" in rejected(record.put(b"first"), ErrorClass.MAPPING)
+                return
+            for content in (b"first", b"second"):
+                applied(record.put(content))
+            (name,) = [name.removeprefix("odd/") for name in server.all() if name.startswith("odd/")]
+            assert (name == key) == (path == "/odd/{record_key}")
+            applied(record.delete())
+            assert not [name for name in server.all() if name.startswith("odd/")]
+
+
+def test_what_describes_the_file_is_kept_beside_it(server: Server, record: Record) -> None:
+    record.metadata = {"case_no": "A-17 <ä>"}
+    applied(record.put(b"hi"))
+    names = (f"{{{METADATA}}}case_no", f"{{{OURS}}}sha256")
+    answer = requests.request(
+        "PROPFIND", f"{server.url}/{at(record)}", data=ask(*names), headers={"Depth": "0"}, timeout=5
+    )
+    kept = read(answer.content)
+    assert kept is not None
+    assert kept.found == {
+        names[0]: "A-17 <ä>",
+        names[1]: "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4",
+    }
+
+
+def test_delete_of_what_is_not_there_is_applied(server: Server, record: Record) -> None:
+    applied(record.delete())
+    applied(record.put(b"x"))
+    (server.files / at(record)).unlink()
+    applied(record.delete())
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+@pytest.mark.parametrize("step", ["PUT", "PROPPATCH", "MOVE"])
+def test_a_write_in_doubt_is_looked_up_and_done_once(
+    server: Server, record: Record, step: str, *, arrives: bool
+) -> None:
+    record.wire.only = step
+    for content in (b"first", b"second"):  # a create, then an update
+        delivery = record.delivery()
+        record.wire.lose_next_answer, record.wire.lose_next_request = arrives, not arrives
+        assert isinstance(record.send(delivery, content).outcome, Unknown)
+        record.wire.sent.clear()
+        applied(record.again(delivery, content))
+        assert record.wire.sent == (["PROPFIND"] if arrives and step == "MOVE" else FIRST)
+        assert held(server, record) == content
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_delete_in_doubt_ends_with_nothing_there(server: Server, record: Record, *, arrives: bool) -> None:
+    applied(record.put(b"x"))
+    delivery = record.delivery(Operation.DELETE)
+    record.wire.only = "DELETE"
+    record.wire.lose_next_answer, record.wire.lose_next_request = arrives, not arrives
+    assert isinstance(record.send(delivery).outcome, Unknown)
+    applied(record.again(delivery))
+    assert held(server, record) is None
+
+
+def test_a_straggler_never_overwrites_or_removes_something_newer(server: Server, record: Record) -> None:
+    applied(record.put(b"first"))
+    known = record.remote
+    stale, removal = record.delivery(), record.delivery(Operation.DELETE)
+    applied(record.put(b"newest"))
+    for late in (stale, removal):
+        record.remote = known
+        assert "past this change" in applied(record.send(late, b"stale").outcome).answer.excerpt
+        assert held(server, record) == b"newest"
+
+
+def test_an_edit_of_a_third_party_is_overwritten_by_default(server: Server, record: Record) -> None:
+    applied(record.put(b"first"))
+    server.replaced_by_somebody("/" + at(record), b"theirs!")
+    applied(record.put(b"ours"))
+    assert held(server, record) == b"ours"
+
+
+def test_an_edit_of_a_third_party_is_kept_where_configured(server: Server, polite: Record) -> None:
+    """The server keeps our mark on what somebody else writes there; the version tells."""
+    applied(polite.put(b"first"))
+    applied(polite.put(b"second"))
+    server.replaced_by_somebody("/" + at(polite), b"theirs!")
+    for outcome in (polite.put(b"ours"), polite.delete()):
+        assert "a third party edited" in rejected(outcome, ErrorClass.CONFLICT)
+    assert held(server, polite) == b"theirs!"
+
+
+def test_a_file_of_somebody_else_at_the_address_is_kept_where_configured(server: Server, polite: Record) -> None:
+    (server.files / at(polite)).parent.mkdir(parents=True, exist_ok=True)
+    (server.files / at(polite)).write_bytes(b"theirs")
+    rejected(polite.put(b"ours"), ErrorClass.CONFLICT)
+    assert held(server, polite) == b"theirs"
+
+
+def test_a_removal_by_a_third_party_is_mended_or_kept_as_configured(
+    server: Server, record: Record, polite: Record
+) -> None:
+    for each in (record, polite):
+        applied(each.put(b"first"))
+        (server.files / at(each)).unlink()
+    applied(record.put(b"second"))
+    assert held(server, record) == b"second"
+    rejected(polite.put(b"second"), ErrorClass.CONFLICT)
+    assert held(server, polite) is None
+
+
+def test_what_the_ledger_forgot_is_found_again(server: Server, polite: Record) -> None:
+    applied(polite.put(b"first"))
+    polite.remote = None
+    applied(polite.put(b"second"))
+    assert held(server, polite) == b"second"
+
+
+def test_a_body_that_breaks_off_leaves_the_old_file(server: Server, record: Record) -> None:
+    applied(record.put(b"first"))
+    delivery = record.delivery()
+    record.wire.cut_next_body = 3
+    assert isinstance(record.send(delivery, b"second, longer").outcome, Unknown)
+    assert server.all()[at(record)] == b"first"
+    applied(record.again(delivery, b"second, longer"))
+    assert held(server, record) == b"second, longer"
+
+
+def test_ten_megabytes_arrive_whole(server: Server, record: Record) -> None:
+    content = bytes(range(256)) * 40_000
+    applied(record.put(content))
+    assert held(server, record) == content
+
+
+def test_a_collection_that_does_not_exist_stops_the_connector(server: Server) -> None:
+    with open_record(connector(f"{server.url}/nowhere"), ANYBODY) as record:
+        assert "no collection at the url" in rejected(record.put(b"x"), ErrorClass.MISCONFIGURED, platform=True)
+
+
+def test_a_server_that_keeps_no_properties_stops_the_connector(tmp_path: Path) -> None:
+    """nginx: its MOVE minds no version, and nothing can be kept beside a file."""
+    with nginx_dav(tmp_path) as url, open_record(connector(url), ANYBODY) as record:
+        reason = rejected(record.put(b"x"), ErrorClass.MISCONFIGURED, platform=True)
+        assert "does not keep properties of files (HTTP 405)" in reason
+        assert "kind http with PUT" in reason
+        assert Server(url, tmp_path / "files").all() == {}
+
+
+def test_the_probe_tells_what_is_wrong(server: Server) -> None:
+    kind = kinds()["webdav"]
+    assert kind.probe is not None
+    for url, expected in ((server.url, ""), (f"{server.url}/nowhere", "no such resource")):
+        transport = open_transport("curl", ANYBODY, 1)
+        assert expected in (probe_problem(transport, kind.probe(url, kind.options()), 5) or "")
+        transport.close()
+
+
+def test_it_promises_no_more_than_was_seen() -> None:
+    assert connector("https://files.example").guarantee is Guarantee.CONVERGE
