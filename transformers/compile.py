@@ -10,17 +10,19 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from outbox.model import Action, Change, Json, Message, Operation
+from transformers import event, feature
 from transformers.body import check_document, check_size, encode_json
 from transformers.definition import Node, Scope, plain
 from transformers.errors import TransformError
-from transformers.event import CONTENT_TYPE, check_event_fields, compile_event_format
+from transformers.event import check_event_fields, compile_event_format
+from transformers.feature import compile_feature_format
 from transformers.fields import Context, Fields, build, build_what_can_be, compile_fields, compile_null
 from transformers.plugin import load_plugin
 from transformers.rows import Row, sorted_row
 from transformers.schema import compile_schema
 
-_KEYS = ("output", "fields", "null", "key", "on", "schema", "python", "icalendar")
-_OUTPUTS = {"json": "application/json", "icalendar": CONTENT_TYPE}
+_KEYS = ("output", "fields", "null", "key", "on", "schema", "python", "icalendar", "geojson")
+_OUTPUTS = {"json": "application/json", "icalendar": event.CONTENT_TYPE, "geojson": feature.CONTENT_TYPE}
 
 Build: TypeAlias = Callable[[Change, Row], Any]
 """Makes the document, or (an escape to Python) a whole Message, or None to skip."""
@@ -125,10 +127,11 @@ def compile_mapping(name: str, definition: Mapping[str, Json], columns: Collecti
     output = node.child("output").choice(_OUTPUTS) if "output" in spec else "json"
     if ("fields" in spec) == ("python" in spec):
         raise node.fail("a mapping has either fields or python")
-    if "icalendar" in spec and output != "icalendar":
-        raise node.child("icalendar").fail("only for output: icalendar")
-    if "schema" in spec and output != "json":
-        raise node.child("schema").fail("a JSON Schema is for output: json")
+    for block in ("icalendar", "geojson"):
+        if block in spec and output != block:
+            raise node.child(block).fail(f"only for output: {block}")
+    if "schema" in spec and output == "icalendar":
+        raise node.child("schema").fail("a JSON Schema is for output: json or geojson")
     scope = Scope(None if columns is None else frozenset(columns))
     context = Context(scope, compile_null(node.child("null")) if "null" in spec else None)
     return Transformer(
@@ -144,6 +147,8 @@ def compile_mapping(name: str, definition: Mapping[str, Json], columns: Collecti
 def _compile_format(node: Node, output: str) -> Format:
     if output == "json":
         return JsonFormat(node.path)
+    if output == "geojson":
+        return compile_feature_format(node, node.child("fields").object() if "fields" in node.value else ())
     return compile_event_format(node.child("icalendar") if "icalendar" in node.value else None, node.path)
 
 

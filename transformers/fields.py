@@ -15,6 +15,7 @@ from outbox.model import Json
 from transformers.definition import MAX_DEPTH, Node, Scope
 from transformers.errors import TransformError, show
 from transformers.expressions import compile_expression
+from transformers.geometry import compile_form, compile_geometry, point_of
 from transformers.moments import Convert, compile_date
 from transformers.rows import Row, missing
 from transformers.values import compile_bytes, compile_json, compile_map, compile_number, scalar, text_of
@@ -149,6 +150,7 @@ _CONVERSIONS: Mapping[str, Callable[[Node], Convert]] = {
     "number": compile_number,
     "json": compile_json,
     "bytes": compile_bytes,
+    "geometry": compile_geometry,
 }
 
 
@@ -210,6 +212,29 @@ def _split_template(node: Node, scope: Scope) -> tuple[list[str], list[str]]:
     return literals, columns
 
 
+def _compile_point(node: Node, context: Context) -> Field:
+    """``point: {x, y, z}``, columns of numbers, written as ``geometry`` says."""
+    if "geometry" not in node.object(("point", "geometry", "null")):
+        raise node.fail("say how the point is written, such as geometry: {srid: 4326}")
+    form, place, null = compile_form(node.child("geometry")), node.child("point"), context.null
+    spec = place.object(("x", "y", "z"))
+    if "x" not in spec or "y" not in spec:
+        raise place.fail("name the columns of both: x (east, longitude) and y (north, latitude)")
+    columns = [
+        context.scope.require(place.child(axis).text(), place.child(axis)) for axis in ("x", "y", "z") if axis in spec
+    ]
+
+    def field(row: Row) -> Json:
+        values = [_read(row, column, node.path) for column in columns]
+        try:
+            point = point_of(values)
+            return _absent(null, node.path) if point is None else form.write(point)
+        except ValueError as error:
+            raise TransformError(f"{node.path}: {', '.join(columns)} hold {show(values)}: {error}") from None
+
+    return field
+
+
 def _compile_object(node: Node, context: Context) -> Field:
     node.object(("object", "null"))
     fields = compile_fields(node.child("object"), context)
@@ -227,6 +252,7 @@ _KINDS: Mapping[str, Callable[[Node, Context], Field]] = {
     "from": _compile_from,
     "expr": _compile_expr,
     "template": _compile_template,
+    "point": _compile_point,
     "object": _compile_object,
     "list": _compile_list,
 }

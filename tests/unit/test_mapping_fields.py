@@ -224,7 +224,10 @@ def test_a_marker_within_the_whole_row_is_found() -> None:
     [
         (5, "f: expected an object, found 5"),
         ("", "f: expected a text, found"),
-        ({}, "f: a field is a column name or has exactly one of const, from, expr, template, object, list; found []"),
+        (
+            {},
+            "f: a field is a column name or has exactly one of const, from, expr, template, point, object, list; found []",
+        ),
         ({"form": "c"}, 'found ["form"]'),
         ({"const": 1, "expr": "a"}, "found const and expr"),
         ({"const": 1, "null": "omit"}, "f: unknown key 'null'"),

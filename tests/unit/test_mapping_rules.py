@@ -245,6 +245,7 @@ def test_the_hash_changes_with_the_code_of_a_function(tmp_path: Path, monkeypatc
         ({"felds": {}}, "mappings.m: unknown key 'felds'; did you mean 'fields'?"),
         ({"fields": {"a": "b"}, "output": "xml"}, "mappings.m.output: expected one of json, icalendar"),
         ({"fields": {"a": "b"}, "icalendar": {}}, "mappings.m.icalendar: only for output: icalendar"),
+        ({"fields": {"a": "b"}, "geojson": {}}, "mappings.m.geojson: only for output: geojson"),
         ({"fields": {"a": "b"}, "null": "drop"}, "mappings.m.null: expected one of keep, omit, error"),
         ({"fields": {"a": "b"}, "key": "a"}, 'mappings.m.key: expected a list, found "a"'),
         ({"fields": {"a": "b"}, "key": ["b"]}, "mappings.m.key: there is no field 'b'"),

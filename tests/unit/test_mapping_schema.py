@@ -103,4 +103,4 @@ def test_an_older_draft_is_understood() -> None:
 
 def test_a_schema_is_for_json() -> None:
     definition = {"output": "icalendar", "fields": {"dtstart": "c"}, "schema": {}}
-    assert definition_refused(definition) == "mappings.m.schema: a JSON Schema is for output: json"
+    assert definition_refused(definition) == "mappings.m.schema: a JSON Schema is for output: json or geojson"
