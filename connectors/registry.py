@@ -9,10 +9,11 @@ from connectors import scheduler
 from connectors.caldav import kind as caldav
 from connectors.http import kind as http
 from connectors.kind import ConnectorKind
+from connectors.ogc_features import kind as ogc_features
 from connectors.sql import kind as sql
 
 _KINDS: Mapping[str, ConnectorKind] = MappingProxyType(
-    {kind.name: kind for kind in (http.KIND, scheduler.KIND, caldav.KIND, sql.KIND)}
+    {kind.name: kind for kind in (http.KIND, scheduler.KIND, caldav.KIND, ogc_features.KIND, sql.KIND)}
 )
 
 

@@ -9,6 +9,7 @@ import pytest
 from connectors.channel import Channel
 from connectors.exchange import Transport
 from connectors.transports import open_transport
+from tests.maps import Maps, qgis
 from tests.wire import LOOPBACK, Open
 
 
@@ -30,3 +31,10 @@ def open_(kind: str) -> Iterator[Open]:
     yield open_one
     for transport in opened:
         transport.close()
+
+
+@pytest.fixture(scope="session")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Maps]:
+    """QGIS Server on PostGIS, one for the whole run."""
+    with qgis(tmp_path_factory.mktemp("qgis")) as running:
+        yield running

@@ -226,7 +226,7 @@ def test_a_marker_within_the_whole_row_is_found() -> None:
         ("", "f: expected a text, found"),
         (
             {},
-            "f: a field is a column name or has exactly one of const, from, expr, template, point, object, list; found []",
+            "f: a field is a column name or has exactly one of const, from, expr, template, point, object, list;",
         ),
         ({"form": "c"}, 'found ["form"]'),
         ({"const": 1, "expr": "a"}, "found const and expr"),

@@ -1,0 +1,126 @@
+"""One record on a map platform, delivered through a real mapping, and what the ledger remembers of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from connectors.channel import Channel
+from connectors.courier import Attempt, Courier, deliver_now
+from connectors.exchange import HttpConnector
+from connectors.registry import kinds
+from connectors.transports import open_transport
+from outbox.model import Applied, Change, Delivery, Json, Operation, RemoteObject
+from tests.contract.test_caldav_radicale import Lossy
+from tests.wire import LOOPBACK
+from transformers import compile_mapping
+
+AREA: Mapping[str, Json] = {
+    "output": "geojson",
+    "key": ["external_id"],
+    "fields": {
+        "external_id": {"template": "area-{id}"},
+        "title": "title",
+        "fee": "fee",
+        "starts": "starts",
+        "open": "open",
+        "geometry": {"from": "shape", "geometry": {"srid": 4326, "decimals": 6}},
+    },
+}
+PERMIT: Mapping[str, Json] = {
+    "output": "geojson",
+    "key": ["external_id"],
+    "fields": {
+        "external_id": {"template": "permit-{id}"},
+        "title": "title",
+        "geometry": {"point": {"x": "lon", "y": "lat"}, "geometry": {"srid": 4326, "decimals": 6}},
+    },
+}
+
+
+def triangle(east: float = 13.4, north: float = 52.5) -> dict[str, Json]:
+    """A ring near Berlin, drawn clockwise, so that it has to be turned."""
+    corners = [[east, north], [east, north + 0.1], [east + 0.1, north + 0.1], [east, north]]
+    return {"type": "Polygon", "coordinates": [corners]}
+
+
+@dataclass
+class MapRecord:
+    """One record of the application; ``row`` is its row, changed by :meth:`put`."""
+
+    courier: Courier
+    wire: Lossy
+    mapping: Mapping[str, Json]
+    row: dict[str, Json]
+    remote: RemoteObject | None = None
+    last: int = 100
+    key: str = field(default_factory=lambda: uuid4().hex[:12])
+
+    def delivery(self, operation: Operation = Operation.UPDATE) -> Delivery:
+        self.last += 1
+        row = {"id": self.key, **self.row}
+        change = Change(
+            self.last,
+            UUID(int=self.last, version=4),
+            self.last,
+            0,
+            "area",
+            self.key,
+            operation,
+            row if operation.removes else None,
+            None if operation.removes else row,
+            datetime.now(UTC),
+        )
+        return Delivery("map", change)
+
+    def send(self, delivery: Delivery) -> Attempt:
+        message = compile_mapping("area", self.mapping)(delivery.change)
+        assert message is not None
+        attempt = deliver_now(self.courier, delivery, message, self.remote)
+        if isinstance(attempt.outcome, Applied):
+            change, outcome = delivery.change, attempt.outcome
+            self.remote = RemoteObject(
+                outcome.external_id, outcome.version, change.operation.removes, change.id, change.xid
+            )
+        return attempt
+
+    def put(self, **changed: Any) -> Attempt:
+        self.row |= changed
+        return self.send(self.delivery())
+
+    def delete(self) -> Attempt:
+        return self.send(self.delivery(Operation.DELETE))
+
+    def again(self, delivery: Delivery) -> Attempt:
+        """The same delivery once more, as after an answer that never came."""
+        return self.send(replace(delivery, doubt=True, attempt=2))
+
+
+@contextmanager
+def map_record(
+    kind: str, url: str, options: Mapping[str, Any], mapping: Mapping[str, Json] = AREA, **row: Json
+) -> Iterator[MapRecord]:
+    found = kinds()[kind]
+    connector = found.build("map", url, found.options.model_validate(options))
+    wire = Lossy(open_transport("curl", Channel(allow_addresses=LOOPBACK), 4))
+    courier = Courier(_http(connector), wire, deadline_seconds=30, concurrency=4)
+    start: dict[str, Json] = {
+        "title": "first", "fee": 10, "starts": "2026-07-01T08:00:00+00:00", "open": True, "shape": triangle()
+    }  # fmt: skip
+    try:
+        yield MapRecord(courier, wire, mapping, start | row)
+    finally:
+        courier.close()
+
+
+def _http(connector: Any) -> HttpConnector:
+    return connector  # type: ignore[no-any-return]
+
+
+def applied(attempt: Attempt) -> Applied:
+    assert isinstance(attempt.outcome, Applied), attempt.outcome
+    return attempt.outcome
