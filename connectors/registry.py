@@ -11,9 +11,10 @@ from connectors.http import kind as http
 from connectors.kind import ConnectorKind
 from connectors.ogc_features import kind as ogc_features
 from connectors.sql import kind as sql
+from connectors.wfs import kind as wfs
 
 _KINDS: Mapping[str, ConnectorKind] = MappingProxyType(
-    {kind.name: kind for kind in (http.KIND, scheduler.KIND, caldav.KIND, ogc_features.KIND, sql.KIND)}
+    {kind.name: kind for kind in (http.KIND, scheduler.KIND, caldav.KIND, ogc_features.KIND, sql.KIND, wfs.KIND)}
 )
 
 
