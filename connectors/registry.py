@@ -16,6 +16,7 @@ from connectors.s3 import kind as s3
 from connectors.sql import kind as sql
 from connectors.webdav import kind as webdav
 from connectors.webhook import kind as webhook
+from connectors.wfs import kind as wfs
 from outbox.plugins import Plugins
 
 OURS: Mapping[str, ConnectorKind] = MappingProxyType(
@@ -29,6 +30,7 @@ OURS: Mapping[str, ConnectorKind] = MappingProxyType(
             sql.KIND,
             file.KIND,
             ogc_features.KIND,
+            wfs.KIND,
             webdav.KIND,
             s3.KIND,
         )

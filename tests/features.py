@@ -42,10 +42,38 @@ PERMIT: Mapping[str, Json] = {
 }
 
 
-def triangle(east: float = 13.4, north: float = 52.5) -> dict[str, Json]:
-    """A ring near Berlin, drawn clockwise, so that it has to be turned."""
-    corners = [[east, north], [east, north + 0.1], [east + 0.1, north + 0.1], [east, north]]
+def triangle(east: float, north: float, size: float) -> dict[str, Json]:
+    """A ring that is drawn clockwise, so that it has to be turned."""
+    corners = [[east, north], [east, north + size], [east + size, north + size], [east, north]]
     return {"type": "Polygon", "coordinates": [corners]}
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Two shapes near Berlin in one reference system."""
+
+    srid: int
+    here: dict[str, Json]
+    there: dict[str, Json]
+
+    @property
+    def mapping(self) -> Mapping[str, Json]:
+        fields = {**AREA["fields"], "geometry": {"from": "shape", "geometry": {"srid": self.srid, "decimals": 6}}}
+        return {**AREA, "fields": fields}
+
+
+DEGREES = Ground(4326, triangle(13.4, 52.5, 0.1), triangle(9, 50, 0.2))
+METRES = Ground(25832, triangle(800_000, 5_820_000, 1000), triangle(500_000, 5_540_000, 2000))
+GROUNDS = {"ogc_features": DEGREES, "wfs": METRES}
+"""QGIS Server takes CRS84 by OGC API Features; by WFS an Update stores the numbers as they are: those of the layer."""
+
+
+def qgis_options(kind: str, layer: str) -> dict[str, Any]:
+    """What QGIS Server wants to be told about one of its layers."""
+    if kind == "ogc_features":
+        return {"collection": layer, "key": "external_id", "refused": [500]}
+    srs_name = "EPSG:25832" if layer == "area" else "EPSG:4326"
+    return {"type_name": layer, "namespace": "http://www.qgis.org/gml", "key": "external_id", "srs_name": srs_name}
 
 
 @dataclass
@@ -109,7 +137,7 @@ def map_record(
     wire = Lossy(open_transport("curl", Channel(allow_addresses=LOOPBACK), 4))
     courier = Courier(_http(connector), wire, deadline_seconds=30, concurrency=4)
     start: dict[str, Json] = {
-        "title": "first", "fee": 10, "starts": "2026-07-01T08:00:00+00:00", "open": True, "shape": triangle()
+        "title": "first", "fee": 10, "starts": "2026-07-01T08:00:00+00:00", "open": True, "shape": DEGREES.here
     }  # fmt: skip
     try:
         yield MapRecord(courier, wire, mapping, start | row)

@@ -75,9 +75,8 @@ class Maps:
     url: str
     dsn: str
 
-    @property
-    def ogc_features(self) -> str:
-        return f"{self.url}/wfs3"
+    def address(self, kind: str) -> str:
+        return f"{self.url}/{'ows' if kind == 'wfs' else 'wfs3'}"
 
     def rows(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.dsn, autocommit=True) as connection:

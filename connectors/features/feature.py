@@ -81,8 +81,8 @@ def key_text(value: Json) -> str | None:
 
 def same_value(sent: Json, found: Json) -> bool:
     """True when a property means the same."""
-    if sent is None or found is None:
-        return sent is found
+    if sent in (None, "") or found in (None, ""):
+        return sent in (None, "") and found in (None, "")
     if sent == found or _text(sent) == _text(found):
         return True
     moments = _moment(sent), _moment(found)
