@@ -83,15 +83,25 @@ def printable(text: str, limit: int) -> str:
 
 def redacted(outcome: Outcome, secrets: Iterable[str]) -> Outcome:
     """The outcome without the secrets of the channel, its excerpt cut to what is kept."""
-    excerpt = outcome.answer.excerpt
-    reason = None if isinstance(outcome, Applied) else outcome.reason
-    for secret in secrets:
-        excerpt = excerpt.replace(secret, "***")
-        reason = reason.replace(secret, "***") if reason else reason
-    kept = replace(outcome.answer, excerpt=excerpt[:EXCERPT_CHARACTERS])
+    outcome = without(outcome, secrets)
+    kept = replace(outcome.answer, excerpt=outcome.answer.excerpt[:EXCERPT_CHARACTERS])
     if isinstance(outcome, Applied):
         return replace(outcome, answer=kept)
-    return replace(outcome, answer=kept, reason=printable(reason or "", 1000))
+    return replace(outcome, answer=kept, reason=printable(outcome.reason, 1000))
+
+
+def without(outcome: Outcome, secrets: Iterable[str]) -> Outcome:
+    """The outcome without these secrets, not cut yet: half a secret at the end could not be found any more."""
+
+    def hidden(text: str) -> str:
+        for secret in secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    kept = replace(outcome.answer, excerpt=hidden(outcome.answer.excerpt))
+    if isinstance(outcome, Applied):
+        return replace(outcome, answer=kept)
+    return replace(outcome, answer=kept, reason=hidden(outcome.reason))
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

@@ -205,9 +205,14 @@ def deliver_now(courier: Courier, delivery: Delivery, message: Message, remote: 
 
 
 def request_hash(request: HttpRequest) -> str:
-    """SHA-256 over method, URL, content type and body: the request as it was, without keeping its data."""
-    content_type = next((value for name, value in request.headers.items() if name.lower() == "content-type"), "")
-    head = "\n".join((request.method, request.url, content_type, ""))
+    """SHA-256 over what every resend has to repeat, without keeping it: method, URL, content type and body.
+
+    Of the headers only those count that are part of the content, which in CloudEvents are the ``ce-`` ones. Others are
+    made anew at each sending: a precondition, the moment and the signature of a webhook.
+    """
+    told = {name.lower(): value for name, value in request.headers.items()}
+    attributes = sorted(f"{name}: {value}\n" for name, value in told.items() if name.startswith("ce-"))
+    head = "\n".join((request.method, request.url, told.get("content-type", ""), "".join(attributes)))
     return hashlib.sha256(head.encode() + request.body).hexdigest()
 
 

@@ -177,19 +177,26 @@ def _credentials_travel_encrypted(subject: Subject) -> Iterator[Mistake]:
 
 def _secrets_are_references(subject: Subject) -> Iterator[Mistake]:
     for path, _name, connector in subject.connectors():
-        for secret in _secret_paths(connector.auth, (*path, "auth")):
-            text = subject.document.at(secret)
-            if isinstance(text, str) and "${" not in text:
-                yield subject.document.mistake(secret, "a secret stands in this file (write ${file:name} or ${VAR})")
+        yield from secrets_in_the_file(subject, connector.auth, (*path, "auth"))
+
+
+def secrets_in_the_file(subject: Subject, model: object, path: KeyPath) -> Iterator[Mistake]:
+    """The secrets of a model whose data stands at ``path`` that are written out instead of referred to."""
+    for secret in _secret_paths(model, path):
+        text = subject.document.at(secret)
+        if isinstance(text, str) and "${" not in text:
+            yield subject.document.mistake(secret, "a secret stands in this file (write ${file:name} or ${VAR})")
 
 
 def _secret_paths(node: object, path: KeyPath) -> Iterator[KeyPath]:
-    for name in getattr(type(node), "model_fields", ()):
-        value = getattr(node, name)
-        if isinstance(value, SecretStr) and name != "username":
-            yield (*path, name)
-        else:
-            yield from _secret_paths(value, (*path, name))
+    if isinstance(node, SecretStr):
+        yield path
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _secret_paths(value, (*path, index))
+    else:
+        for name in set(getattr(type(node), "model_fields", ())) - {"username"}:
+            yield from _secret_paths(getattr(node, name), (*path, name))
 
 
 _Check = Callable[[Subject], Iterator[Mistake]]

@@ -100,7 +100,7 @@ def load(path: Path, *, environment: Mapping[str, str] = os.environ) -> Config:
     found += [*mappings.mistakes, *checks.mistakes(subject), *platforms.mistakes(subject)]
     if found:
         raise ConfigError(_redacted(_without_echoes(found, expansion), expansion.values))
-    notes = _redacted([*expansion.warnings, *checks.warnings(subject)], expansion.values)
+    notes = _redacted([*expansion.warnings, *checks.warnings(subject), *platforms.warnings(subject)], expansion.values)
     return Config(path, model, source, mappings.complete, tuple(sorted(set(notes))))
 
 

@@ -155,7 +155,7 @@ class Route(Section):
 class ConnectorConfig(Section):
     """One external platform: protocol, channel, policy and routes."""
 
-    kind: str = Field(description="Kind of platform: http, scheduler, caldav, sql or a kind added by a plug-in.")
+    kind: str = Field(description="Kind of platform: one whose options stand below, or one added by a plug-in.")
     url: Url = Field(description="Address of the platform as its kind takes it, without credentials.")
     auth: Auth | None = Field(default=None, description="Credentials.")
     tls: Tls = Field(default=Tls(), description="Certificates.")

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from cdc.config.build import build_connector, options_of
-from cdc.config.checks import Subject
+from cdc.config.checks import Subject, secrets_in_the_file
 from cdc.config.explain import explain
 from cdc.config.mistakes import KeyPath, Mistake, did_you_mean, path_text
 from cdc.config.models import ConnectorConfig
@@ -22,6 +22,12 @@ def mistakes(subject: Subject) -> Iterator[Mistake]:
     for path, name, connector in subject.connectors():
         yield from _kind(subject, path, name, connector)
     yield from row_mistakes(subject)
+
+
+def warnings(subject: Subject) -> Iterator[Mistake]:
+    """What the options of a kind allow and probably do not mean; of connectors without mistakes."""
+    for path, _name, connector in subject.connectors():
+        yield from secrets_in_the_file(subject, options_of(kinds()[connector.kind], connector), (*path, "options"))
 
 
 def row_mistakes(subject: Subject) -> Iterator[Mistake]:

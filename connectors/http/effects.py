@@ -10,7 +10,7 @@ from uuid import UUID, uuid4, uuid5
 import jmespath
 import simplejson
 
-from connectors.exchange import Exchange, HttpRequest, HttpResponse
+from connectors.exchange import Exchange, HttpConnector, HttpRequest, HttpResponse
 from connectors.http.connector import RestConnector, document_of
 from connectors.http.options import HttpOptions
 from connectors.templates import Unfillable, Values
@@ -32,9 +32,9 @@ _REMOVAL = 1_000_000
 
 
 class RestEffects:
-    """See :class:`~connectors.probing.model.ScratchEffects`."""
+    """See :class:`~connectors.probing.model.ScratchEffects`. ``sender``: the connector, where it is another kind's."""
 
-    def __init__(self, connector: str, base: str, options: HttpOptions) -> None:
+    def __init__(self, connector: str, base: str, options: HttpOptions, sender: HttpConnector | None = None) -> None:
         assert options.verify is not None  # noqa: S101 - chosen only where it is configured
         assert options.verify.count is not None  # noqa: S101 - idem
         self._name = connector
@@ -42,7 +42,7 @@ class RestEffects:
         self._options = options
         self._body = options.verify.body
         self._count = options.verify.count
-        self._connector = RestConnector(base, options)
+        self._connector = sender or RestConnector(base, options)
         self._run = uuid4()
         self.answers: Mapping[str, Mapping[str, Json]] = options.verify.answers
         self.repeats = options.create is not None and options.create.method == "POST"

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import simplejson
 
-from connectors.exchange import HttpRequest
+from connectors.exchange import HttpConnector, HttpRequest
 from connectors.http.connector import headers_of
 from connectors.http.effects import RestEffects, filled, scratch_delivery
 from connectors.http.options import HttpOptions
@@ -21,9 +21,18 @@ _NAMES = UUID("0f6c8a1e-3a53-5f5a-9a52-0b1d5cf0a6d4")
 
 
 def subject(
-    name: str, url: str, options: HttpOptions, scratch_url: str | None, harmless: HttpRequest
+    name: str,
+    url: str,
+    options: HttpOptions,
+    scratch_url: str | None,
+    harmless: HttpRequest,
+    *,
+    sender: HttpConnector | None = None,
 ) -> Subject | None:
-    """Records of their own at the configured URL, or at ``scratch_url``; None where nothing of it can be verified."""
+    """Records of their own at the configured URL, or at ``scratch_url``; None where nothing of it can be verified.
+
+    ``sender`` makes the requests where another kind borrows these options.
+    """
     base = (scratch_url or url).rstrip("/")
     declared = options.guarantee
     counts = options.verify is not None and options.verify.count is not None
@@ -35,7 +44,7 @@ def subject(
     otherwise = options.model_copy(update={"idempotency": None}).guarantee
     if declared is Guarantee.VERIFY:
         otherwise = Guarantee.ONCE_OR_ASK
-    effects = RestEffects(name, base, options) if counts else None
+    effects = RestEffects(name, base, options, sender) if counts else None
     return Subject(name, declared, otherwise, harmless, options.not_applied, effects=effects)
 
 

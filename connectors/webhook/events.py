@@ -1,0 +1,121 @@
+"""The event that tells of one change, and its forms on the wire: Standard Webhooks or CloudEvents 1.0, pure.
+
+All of it is made of the change and the mapped document: a resend is the same to the byte.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from string import printable
+from types import MappingProxyType
+from typing import TypeAlias
+from urllib.parse import quote
+
+import simplejson
+
+from connectors.webhook.options import Mode, WebhookOptions
+from outbox.model import Delivery, Json, Message
+
+Content: TypeAlias = tuple[Mapping[str, str], bytes]
+"""Headers and body."""
+_UNQUOTED = "".join(each for each in printable if "!" <= each <= "~" and each not in '"%')
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change, told. ``content_type`` is that of ``data``; no data where the mapping writes none for a delete."""
+
+    id: str
+    source: str
+    type: str
+    record: str
+    time: str
+    sequence: str
+    content_type: str
+    data: bytes
+
+    @classmethod
+    def of(cls, delivery: Delivery, message: Message, options: WebhookOptions) -> Event:
+        change = delivery.change
+        return cls(
+            id=str(delivery.key),
+            source=options.source or f"/hms-sync/{delivery.connector}",
+            type=options.type.format(record_type=change.record_type, action=message.action.value),
+            record=f"{change.record_type}:{change.record_key}",
+            time=change.captured_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            sequence=f"{change.id:019d}",
+            content_type=message.content_type,
+            data=message.body,
+        )
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Those of CloudEvents, with its extensions Partitioning and Sequence."""
+        told = {
+            "specversion": "1.0",
+            "id": self.id,
+            "source": self.source,
+            "type": self.type,
+            "subject": self.record,
+            "time": self.time,
+            "partitionkey": self.record,
+            "sequence": self.sequence,
+        }
+        return told | ({"datacontenttype": self.content_type} if self.data else {})
+
+    def member(self) -> dict[str, Json]:
+        """The data as a member of a JSON object."""
+        if not self.data:
+            return {}
+        if _is_json(self.content_type):
+            return {"data": simplejson.loads(self.data, use_decimal=True)}
+        try:
+            return {"data": self.data.decode()}
+        except UnicodeDecodeError:
+            return {"data_base64": b64encode(self.data).decode()}
+
+
+def content(event: Event, mode: Mode) -> Content:
+    """The event as a request that is not signed yet."""
+    return _MODES[mode](event)
+
+
+def _plain(event: Event) -> Content:
+    return {"Content-Type": event.content_type}, event.data
+
+
+def _standard(event: Event) -> Content:
+    told = {"type": event.type, "timestamp": event.time, "record": event.record, **event.member()}
+    return {"Content-Type": "application/json"}, _encoded(told)
+
+
+def _structured(event: Event) -> Content:
+    return {"Content-Type": "application/cloudevents+json"}, _encoded({**event.attributes, **event.member()})
+
+
+def _batch(event: Event) -> Content:
+    return {"Content-Type": "application/cloudevents-batch+json"}, _encoded([{**event.attributes, **event.member()}])
+
+
+def _binary(event: Event) -> Content:
+    attributes = event.attributes
+    content_type = attributes.pop("datacontenttype", None)
+    headers = {f"ce-{name}": quote(value, safe=_UNQUOTED) for name, value in attributes.items()}
+    return headers | ({"Content-Type": content_type} if content_type else {}), event.data
+
+
+_MODES: Mapping[Mode, Callable[[Event], Content]] = MappingProxyType(
+    {"standard": _standard, "plain": _plain, "structured": _structured, "binary": _binary, "batch": _batch}
+)
+
+
+def _is_json(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")
+
+
+def _encoded(document: Json) -> bytes:
+    return simplejson.dumps(document, use_decimal=True, ensure_ascii=False).encode()

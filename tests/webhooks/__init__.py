@@ -1,0 +1,1 @@
+"""Receivers of webhooks made of the reference libraries, which judge what we send."""
