@@ -33,6 +33,13 @@ class Gate(Protocol):
         """From now on the batch may have taken effect. Raises OutOfTime where its deadline is over."""
 
 
+class OpenGate:
+    """The gate that lets everything through, for those who have no deadline."""
+
+    def pass_through(self) -> None:
+        pass
+
+
 class BatchSession(Protocol):
     """One connection to the platform, made when it is first needed and again when it was lost."""
 

@@ -19,7 +19,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
-from connectors.batch import Gate, Item
+from connectors.batch import Gate, Item, OpenGate
 from connectors.batch_courier import BatchCourier
 from connectors.channel import Basic, Channel
 from connectors.sql.connector import SqlConnector
@@ -52,13 +52,6 @@ CREATE TRIGGER changed AFTER UPDATE ON hearing
 CREATE TRIGGER removed AFTER DELETE ON hearing
     BEGIN INSERT INTO effect (what, id, title) VALUES ('delete', OLD.id, NULL); END;
 """
-
-
-class OpenGate:
-    """Lets everything through."""
-
-    def pass_through(self) -> None:
-        pass
 
 
 @dataclass

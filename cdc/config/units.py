@@ -13,18 +13,11 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, ValidationInfo, WithJsonSchema
 
+from connectors.sizes import PATTERN as SIZE
+from connectors.sizes import size
+
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
-_SIZE = re.compile(r"([0-9]{1,12})(B|kB|KiB|MB|MiB|GB|GiB)")
-_BYTES: Final = {
-    "B": 1,
-    "kB": 1000,
-    "KiB": 1024,
-    "MB": 1000**2,
-    "MiB": 1024**2,
-    "GB": 1000**3,
-    "GiB": 1024**3,
-}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 _TABLE = re.compile(r'("[^"]+"|[^\s".;]+)(\.("[^"]+"|[^\s".;]+))?')
@@ -49,23 +42,10 @@ def duration(value: object) -> timedelta:
 def duration_text(value: timedelta) -> str:
     """A duration in the form that the config takes."""
     milliseconds = value // timedelta(milliseconds=1)
-    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
-        if milliseconds and milliseconds % size == 0:
-            return f"{milliseconds // size}{unit}"
+    for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+        if milliseconds and milliseconds % length == 0:
+            return f"{milliseconds // length}{unit}"
     return f"{milliseconds}ms"
-
-
-def size(value: object) -> int:
-    """A number of bytes: ``16777216``, ``512KiB``, ``16MiB``."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    text = value if isinstance(value, str) else ""
-    if text.isascii() and text.isdigit() and len(text) <= 12:
-        return int(text)
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        raise ValueError("is not a size (write a number of bytes, or 512KiB, 16MiB)")
-    return int(match[1]) * _BYTES[match[2]]
 
 
 def between(low: str, high: str) -> Callable[[timedelta], timedelta]:
@@ -215,7 +195,7 @@ def _split(value: str) -> SplitResult:
         raise ValueError("is not a URL (write https://host:port/path)") from None
     if not parts.scheme:
         raise ValueError("is not an http or https URL (write https://host/path)")
-    if parts.scheme == "sqlite" and not parts.netloc:
+    if parts.scheme in ("sqlite", "file") and not parts.netloc:
         return parts
     if not host or not _HOST.fullmatch(host if ":" not in host else f"[{host}]"):
         raise ValueError("names no host (write https://host/path)")
@@ -224,7 +204,7 @@ def _split(value: str) -> SplitResult:
 
 _DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["10s", "5m"]})
 _SIZE_SCHEMA = WithJsonSchema(
-    {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": f"^{_SIZE.pattern}$"}], "examples": ["16MiB"]}
+    {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": f"^{SIZE.pattern}$"}], "examples": ["16MiB"]}
 )
 
 _AS_WRITTEN = PlainSerializer(duration_text, return_type=str, when_used="json")

@@ -7,36 +7,17 @@ applied, and whether the target is past it. One row per record, which stays when
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum
 
 from sqlalchemy import BigInteger, Column, Connection, DateTime, Integer, MetaData, String, Table, Text, select
 
 from connectors.sql.dialect import Dialect
+from connectors.standing import Entry
 from outbox.model import Delivery, Json, Record, RemoteObject
 
 NAME = "hms_sync_ledger"
 KEY = ("connector", "record_type", "record_key")
 _READ = ("record_key", "key", "generation", "change_id", "xid", "command_id")
-
-
-class Standing(Enum):
-    """Where a record stands at the target, seen from one delivery."""
-
-    FIRST = "never written"
-    DUE = "written by an earlier delivery"
-    APPLIED = "written by this very delivery"
-    PASSED = "written by a later one"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """The delivery that wrote a record last."""
-
-    key: str
-    generation: int
-    written: RemoteObject
 
 
 def table(schema: str | None) -> Table:
@@ -54,17 +35,6 @@ def table(schema: str | None) -> Table:
         Column("applied_at", DateTime(timezone=True), nullable=False),
         schema=schema,
     )
-
-
-def standing(entry: Entry | None, delivery: Delivery) -> Standing:
-    """What ``delivery`` finds. A replay has a key of its own and is applied over the generations before it."""
-    if entry is None:
-        return Standing.FIRST
-    same_change = entry.written.change_id == delivery.change.id
-    if same_change and entry.key == str(delivery.key):
-        return Standing.APPLIED
-    replayed_since = same_change and entry.generation > delivery.generation
-    return Standing.PASSED if replayed_since or entry.written.is_newer_than(delivery.change) else Standing.DUE
 
 
 def row_of(delivery: Delivery) -> dict[str, Json]:

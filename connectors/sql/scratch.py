@@ -15,7 +15,7 @@ from uuid import UUID, uuid4, uuid5
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from connectors.batch import Gate, Item, OutOfTime
+from connectors.batch import Gate, Item, OpenGate, OutOfTime
 from connectors.channel import Channel
 from connectors.exchange import TransportFailure
 from connectors.http.effects import scratch_delivery
@@ -31,13 +31,6 @@ from outbox.model import Action, Applied, HmsSyncError, Message, Outcome
 DEADLINE_SECONDS = 10.0
 _TOGETHER_SECONDS = 0.05
 """For so long the first of a race keeps its transaction open; the other one is at the same rows by then."""
-
-
-class Open:
-    """The gate that lets everything through."""
-
-    def pass_through(self) -> None:
-        pass
 
 
 class _Together:
@@ -112,7 +105,7 @@ class Scratch(Rounds):
 
 def sent(session: SqlSession, item: Item, gate: Gate | None = None) -> Outcome:
     """One delivery, as a lane would do it."""
-    (outcome,) = session.deliver([item], gate or Open())
+    (outcome,) = session.deliver([item], gate or OpenGate())
     return outcome
 
 

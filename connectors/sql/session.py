@@ -24,9 +24,9 @@ from connectors.exchange import TransportFailure
 from connectors.sql import ledger
 from connectors.sql.dialect import Dialect
 from connectors.sql.failures import Failed
-from connectors.sql.ledger import Standing
 from connectors.sql.options import SqlOptions
 from connectors.sql.schema import require_fit, require_ledger
+from connectors.standing import Standing, standing
 from outbox.model import Action, Answer, Applied, ErrorClass, HmsSyncError, NotApplied, Outcome, Rejected, Unknown
 
 _SETTLED = {
@@ -120,11 +120,11 @@ class SqlSession:
 
     def _write(self, connection: Connection, batch: Sequence[Item]) -> list[Outcome]:
         entries = ledger.locked(connection, self._dialect, self._ledger, [item.delivery for item in batch])
-        found = [(item, ledger.standing(entries.get(item.delivery.record), item.delivery)) for item in batch]
-        by_standing = {each: [item for item, standing in found if standing is each] for each in Standing}
+        found = [(item, standing(entries.get(item.delivery.record), item.delivery)) for item in batch]
+        by_standing = {each: [item for item, where in found if where is each] for each in Standing}
         self._note(connection, by_standing[Standing.FIRST], by_standing[Standing.DUE])
-        self._take_effect(connection, [item for item, standing in found if standing in (Standing.FIRST, Standing.DUE)])
-        return [_SETTLED[standing] for _, standing in found]
+        self._take_effect(connection, [item for item, where in found if where in (Standing.FIRST, Standing.DUE)])
+        return [_SETTLED[where] for _, where in found]
 
     def _note(self, connection: Connection, first: Sequence[Item], due: Sequence[Item]) -> None:
         """Our ledger first: of two senders that write a record for the first time, one fails here."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from connectors.answers import without
+from connectors.bodies import NotJson
 from connectors.exchange import Exchange, HttpRequest
 from connectors.http.connector import RestConnector
 from connectors.webhook.events import Event, content
@@ -32,7 +33,10 @@ class WebhookConnector(RestConnector):
         """One POST. Only its moment and its signatures differ from those of an earlier attempt."""
         if self._settings.mode == "plain" and not message.body:
             return Rejected(ErrorClass.MAPPING, _SAYS_NOTHING)
-        headers, body = content(Event.of(delivery, message, self._settings), self._settings.mode)
+        try:
+            headers, body = content(Event.of(delivery, message, self._settings), self._settings.mode)
+        except NotJson as problem:
+            return Rejected(ErrorClass.MAPPING, str(problem))
         signed = self._signatures.headers(str(delivery.key), time.time(), body)
         response = yield HttpRequest("POST", self._url, {**headers, **signed}, body)
         outcome: Outcome = self._classify(response, missing_is_wrong_url=True)

@@ -5,7 +5,6 @@ All of it is made of the change and the mapped document: a resend is the same to
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
@@ -14,8 +13,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 from urllib.parse import quote
 
-import simplejson
-
+from connectors.bodies import embedded, encoded
 from connectors.webhook.options import Mode, WebhookOptions
 from outbox.model import Delivery, Json, Message
 
@@ -66,20 +64,9 @@ class Event:
         }
         return told | ({"datacontenttype": self.content_type} if self.data else {})
 
-    def member(self) -> dict[str, Json]:
-        """The data as a member of a JSON object."""
-        if not self.data:
-            return {}
-        if _is_json(self.content_type):
-            return {"data": simplejson.loads(self.data, use_decimal=True)}
-        try:
-            return {"data": self.data.decode()}
-        except UnicodeDecodeError:
-            return {"data_base64": b64encode(self.data).decode()}
-
 
 def content(event: Event, mode: Mode) -> Content:
-    """The event as a request that is not signed yet."""
+    """The event as a request that is not signed yet. Raises NotJson."""
     return _MODES[mode](event)
 
 
@@ -88,16 +75,25 @@ def _plain(event: Event) -> Content:
 
 
 def _standard(event: Event) -> Content:
-    told = {"type": event.type, "timestamp": event.time, "record": event.record, **event.member()}
-    return {"Content-Type": "application/json"}, _encoded(told)
+    told = {
+        "type": event.type,
+        "timestamp": event.time,
+        "record": event.record,
+        **_data(event),
+    }
+    return {"Content-Type": "application/json"}, encoded(told)
 
 
 def _structured(event: Event) -> Content:
-    return {"Content-Type": "application/cloudevents+json"}, _encoded({**event.attributes, **event.member()})
+    return {"Content-Type": "application/cloudevents+json"}, encoded({**event.attributes, **_data(event)})
 
 
 def _batch(event: Event) -> Content:
-    return {"Content-Type": "application/cloudevents-batch+json"}, _encoded([{**event.attributes, **event.member()}])
+    return {"Content-Type": "application/cloudevents-batch+json"}, encoded([{**event.attributes, **_data(event)}])
+
+
+def _data(event: Event) -> dict[str, Json]:
+    return embedded(event.content_type, event.data)
 
 
 def _binary(event: Event) -> Content:
@@ -110,12 +106,3 @@ def _binary(event: Event) -> Content:
 _MODES: Mapping[Mode, Callable[[Event], Content]] = MappingProxyType(
     {"standard": _standard, "plain": _plain, "structured": _structured, "binary": _binary, "batch": _batch}
 )
-
-
-def _is_json(content_type: str) -> bool:
-    kind = content_type.partition(";")[0].strip().lower()
-    return kind == "application/json" or kind.endswith("+json")
-
-
-def _encoded(document: Json) -> bytes:
-    return simplejson.dumps(document, use_decimal=True, ensure_ascii=False).encode()

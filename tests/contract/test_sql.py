@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from connectors.batch import OutOfTime
+from connectors.batch import OpenGate, OutOfTime
 from outbox.model import Applied, ErrorClass, NotApplied, Rejected
 from tests.fixtures.postgres import MakeDb
 from tests.sql_targets import (
-    OpenGate,
     SqlTarget,
     in_doubt,
     kinds,

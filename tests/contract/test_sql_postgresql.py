@@ -15,13 +15,13 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from connectors.batch import Item, OutOfTime
+from connectors.batch import Item, OpenGate, OutOfTime
 from connectors.channel import Basic, Channel
 from connectors.courier import Attempt
 from outbox.model import Applied, ErrorClass, NotApplied, Outcome, Rejected, Unknown
 from tests.faults.proxy import Fault, Kind, always, in_turn
 from tests.fixtures.postgres import MakeDb
-from tests.sql_targets import LOOPBACK, OpenGate, SqlTarget, in_doubt, kinds, postgresql_target, written
+from tests.sql_targets import LOOPBACK, SqlTarget, in_doubt, kinds, postgresql_target, written
 
 
 @pytest.fixture

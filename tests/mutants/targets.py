@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
-LEDGER, SESSION, POSTGRESQL = "connectors/sql/ledger.py", "connectors/sql/session.py", "connectors/sql/postgresql.py"
+STANDING, LEDGER = "connectors/standing.py", "connectors/sql/ledger.py"
+SESSION, POSTGRESQL = "connectors/sql/session.py", "connectors/sql/postgresql.py"
 BOTH, ONE = "tests/contract/test_sql.py::", "tests/contract/test_sql_postgresql.py::"
 
 MUTANTS = (
     Mutant(
         "target-never-older",
         "a change that is older than the target changes nothing there",
-        LEDGER,
+        STANDING,
         "return Standing.PASSED if replayed_since or entry.written.is_newer_than(delivery.change) else Standing.DUE",
         "return Standing.PASSED if replayed_since else Standing.DUE",
         f"{BOTH}test_what_is_older_than_the_target_changes_nothing[postgresql-write]",
@@ -19,7 +20,7 @@ MUTANTS = (
     Mutant(
         "target-once",
         "a delivery that the target's ledger has is not applied again",
-        LEDGER,
+        STANDING,
         "if same_change and entry.key == str(delivery.key):",
         "if False:",
         f"{BOTH}test_the_same_delivery_has_one_effect_however_often_it_comes[postgresql]",

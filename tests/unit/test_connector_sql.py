@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from connectors.sql.connector import SqlConnector
 from connectors.sql.failures import Failed, by_sqlite_code, by_sqlstate
-from connectors.sql.ledger import Entry, Standing, standing
 from connectors.sql.options import SqlOptions
+from connectors.standing import Entry, Standing, standing
 from outbox.model import ErrorClass, HmsSyncError, NotApplied, Rejected, RemoteObject, Unknown
 from tests.exchanges import delivery
 

@@ -159,6 +159,11 @@ def test_a_delete_without_a_body_is_told_by_type_and_record() -> None:
     assert (requests, isinstance(end, Rejected) and end.error_class) == ([], ErrorClass.MAPPING)
 
 
+def test_a_body_that_is_not_the_json_that_it_says_is_refused_before_it_is_sent() -> None:
+    requests, end = drive(connector(mode="structured").exchange(delivery(), upsert(body=b"{"), None))
+    assert (requests, isinstance(end, Rejected) and end.error_class) == ([], ErrorClass.MAPPING)
+
+
 def test_what_is_no_json_travels_as_text_or_base64() -> None:
     text = sent(connector(mode="structured"), upsert(body=b"BEGIN:VCALENDAR", content_type="text/calendar"))
     assert simplejson.loads(text.body)["data"] == "BEGIN:VCALENDAR"
