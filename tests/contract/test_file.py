@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import simplejson
@@ -273,13 +277,91 @@ print(Folder(Path({str(folder.path)!r})).deliver(written(1, 1), gate=Stop()), fl
     assert folder.told() == [("1", 1), ("1", 2)]
 
 
-def test_a_lock_that_somebody_removed_is_not_held_by_two(folder: Folder) -> None:
-    first, second = folder.session(), folder.session()
-    list(first.deliver([written(1, 1)], OpenGate()))
-    (folder.path / ".hearing.ndjson.lock").unlink()
-    list(second.deliver([written(1, 1), written(2, 2)], OpenGate()))
-    list(first.deliver([written(2, 2), written(3, 3)], OpenGate()))
-    assert folder.told() == [("1", 1), ("2", 2), ("3", 3)]
+class Held:
+    """A gate that lets its batch through when it is told to; ``reached``: the batch has the lock."""
+
+    def __init__(self) -> None:
+        self.reached, self.let = threading.Event(), threading.Event()
+
+    def pass_through(self) -> None:
+        self.reached.set()
+        assert self.let.wait(20)
+
+
+def test_who_waited_for_a_lock_that_was_removed_meanwhile_takes_the_new_one(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the one who waited would hold a lock that nobody sees, and a newcomer the one with the name."""
+    refused, real = threading.Event(), fcntl.flock
+
+    def flock(file: int, how: int) -> None:
+        try:
+            real(file, how)
+        except BlockingIOError:
+            refused.set()
+            raise
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    first, second = Held(), Held()
+    with ThreadPoolExecutor(3) as senders:
+        ended = [senders.submit(folder.deliver, written(1, 1), gate=first)]
+        assert first.reached.wait(20)
+        ended.append(senders.submit(folder.deliver, written(2, 2), gate=second))
+        assert refused.wait(20)
+        (folder.path / ".hearing.ndjson.lock").unlink()
+        first.let.set()
+        assert second.reached.wait(20)
+        ended.append(senders.submit(folder.deliver, written(3, 3)))
+        wait(ended[2:], 1.0)  # who holds no lock lets it pass within this time
+        second.let.set()
+        assert [each.result(20) for each in ended] == [[Applied()]] * 3
+    assert [change for _, change in folder.told()] == [1, 2, 3]
+
+
+# ---------------------------------------------------------------- what is on the disk, and when
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The calls of the system that change something, as they happen."""
+    told: list[str] = []
+    for name in ("write", "fsync", "rename", "ftruncate"):
+        real = getattr(os, name)
+
+        def call(*arguments: Any, name: str = name, real: Callable[..., Any] = real) -> Any:
+            folder = name == "fsync" and stat.S_ISDIR(os.fstat(arguments[0]).st_mode)
+            told.append("fsync of the folder" if folder else name)
+            return real(*arguments)
+
+        monkeypatch.setattr(os, name, call)
+    return told
+
+
+def test_a_batch_is_one_write_and_one_fsync_before_it_is_settled(folder: Folder, steps: list[str]) -> None:
+    session = folder.session()
+    list(session.deliver([written(1, 1)], OpenGate()))
+    assert steps == ["fsync of the folder", "write", "fsync"], "a new name is synced too"
+    steps.clear()
+    list(session.deliver([written(number, number) for number in range(2, 400)], OpenGate()))
+    assert steps == ["write", "fsync"]
+
+
+def test_a_finished_file_is_synced_under_its_name_before_the_next_one_begins(folder: Folder, steps: list[str]) -> None:
+    folder.options = {"rotate": {"size": 300}}
+    folder.deliver(written(1, 1))
+    steps.clear()
+    folder.deliver(written(2, 2))
+    assert steps == ["rename", "fsync of the folder", "fsync of the folder", "write", "fsync"]
+
+
+def test_lines_that_nobody_settled_are_synced_before_they_count_as_written(folder: Folder, steps: list[str]) -> None:
+    folder.deliver(written(1, 1))
+    index = folder.index.read_bytes()
+    folder.deliver(written(2, 2))
+    folder.index.write_bytes(index)
+    steps.clear()
+    folder.deliver(written(2, 2))
+    assert steps == ["fsync"]
 
 
 # ---------------------------------------------------------------- rotation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants import admission, capture, claims, house, lineage, receivers, sending, settling, targets
+from tests.mutants import admission, capture, claims, house, lineage, outside, receivers, sending, settling, targets
 
 MUTANTS = (
     *claims.MUTANTS,
@@ -10,6 +10,7 @@ MUTANTS = (
     *sending.MUTANTS,
     *receivers.MUTANTS,
     *targets.MUTANTS,
+    *outside.MUTANTS,
     *admission.MUTANTS,
     *lineage.MUTANTS,
     *capture.MUTANTS,
