@@ -43,6 +43,7 @@ class ConnectorKind:
     probe: Callable[[str, BaseModel], Probe] | None = None
     verifier: Callable[[str, str, BaseModel, str | None], Verifier | None] = _no_verifier
     """Takes name, URL, options and the URL of a scratch place (None: one is made); None: nothing to verify."""
+    takes_credentials: bool = True
     schemes: tuple[str, ...] = ("http", "https")
     address: str = "an http or https URL (write https://host/path)"
 

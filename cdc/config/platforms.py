@@ -12,6 +12,7 @@ from cdc.config.checks import Subject, secrets_in_the_file
 from cdc.config.explain import explain
 from cdc.config.mistakes import KeyPath, Mistake, did_you_mean, path_text
 from cdc.config.models import ConnectorConfig
+from connectors.kind import ConnectorKind
 from connectors.registry import kinds
 from outbox.model import HmsSyncError, Json
 from transformers import MappingError, compile_condition, compile_mapping
@@ -51,7 +52,7 @@ def _kind(subject: Subject, path: KeyPath, name: str, connector: ConnectorConfig
         yield subject.document.mistake((*path, "url"), f"is not {kind.address}")
         return
     if not kind.speaks_http:
-        yield from _http_only(subject, path, connector)
+        yield from _http_only(subject, path, connector, kind)
     try:
         options_of(kind, connector)
     except ValidationError as error:
@@ -60,8 +61,10 @@ def _kind(subject: Subject, path: KeyPath, name: str, connector: ConnectorConfig
     yield from _guarantee(subject, path, name, connector)
 
 
-def _http_only(subject: Subject, path: KeyPath, connector: ConnectorConfig) -> Iterator[Mistake]:
-    if connector.auth is not None and connector.auth.basic is None:
+def _http_only(subject: Subject, path: KeyPath, connector: ConnectorConfig, kind: ConnectorKind) -> Iterator[Mistake]:
+    if connector.auth is not None and not kind.takes_credentials:
+        yield subject.document.mistake((*path, "auth"), f"kind {connector.kind} takes no credentials (remove it)")
+    elif connector.auth is not None and connector.auth.basic is None:
         yield subject.document.mistake(
             (*path, "auth"), f"kind {connector.kind} takes a user and a password (write basic)"
         )

@@ -27,6 +27,7 @@ KIND = ConnectorKind(
     FileOptions,
     _build,
     verifier=_verifier,
+    takes_credentials=False,
     schemes=("file",),
     address="the URL of a file of this machine (write file:///folder/name.ndjson)",
 )

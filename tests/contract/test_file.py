@@ -234,20 +234,16 @@ def test_a_current_file_that_was_taken_away_is_begun_again_where_its_lines_ended
 
 
 def test_two_senders_take_turns_and_know_what_the_other_wrote(folder: Folder) -> None:
-    sessions = [folder.session(), folder.session()]
-    failures: list[object] = []
+    def send(start: int) -> set[type[object]]:
+        session = folder.session()
+        return {
+            type(outcome)
+            for number in range(start, 40)
+            for outcome in session.deliver([written(number, number)], OpenGate())
+        }
 
-    def send(session: object, start: int) -> None:
-        for number in range(start, 40):
-            found = [*sessions[start % 2].deliver([written(number, number)], OpenGate())]
-            failures.extend(each for each in found if not isinstance(each, Applied))
-
-    threads = [threading.Thread(target=send, args=(session, 1 + at)) for at, session in enumerate(sessions)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    with ThreadPoolExecutor(2) as senders:
+        assert list(senders.map(send, (1, 2))) == [{Applied}, {Applied}]
     assert sorted(change for _, change in folder.told()) == list(range(1, 40))
 
 

@@ -159,8 +159,8 @@ MUTANTS = (
         "secrets-redacted",
         "no secret of the channel leaves in an outcome",
         ANSWERS,
-        'excerpt = excerpt.replace(secret, "***")',
-        "excerpt = excerpt.strip()",
+        'text = text.replace(secret, "***")',
+        "text = text.strip()",
         f"{TABLE}test_every_outcome_is_redacted",
     ),
     Mutant(
