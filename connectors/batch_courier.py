@@ -10,7 +10,7 @@ import hashlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import simplejson
 
@@ -72,10 +72,15 @@ class _Batch:
 
 
 class BatchCourier:
-    """Delivers for one connector; used by one thread. ``secrets`` never appear in an outcome."""
+    """Delivers for one connector; used by one thread. What ``secrets`` names never appears in an outcome."""
 
     def __init__(
-        self, session: BatchSession, *, deadline_seconds: float, concurrency: int, secrets: Sequence[str] = ()
+        self,
+        session: BatchSession,
+        *,
+        deadline_seconds: float,
+        concurrency: int,
+        secrets: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._session = session
         self._deadline_seconds = deadline_seconds
@@ -186,7 +191,7 @@ class BatchCourier:
         now = boottime()
         for run, outcome in zip(runs, outcomes, strict=True):
             delivery, message = run.item.delivery, run.item.message
-            told = redacted(_honest(delivery, outcome), self._secrets)
+            told = redacted(_honest(delivery, outcome), self._secrets())
             self._ended.append(Attempt(delivery, message, told, message_hash(message), now - run.started, 1))
 
 

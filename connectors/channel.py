@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
-from urllib.parse import unquote, urlsplit
+from typing import Literal, TypeAlias
+from urllib.parse import quote_plus, unquote, urlsplit
 
 import certifi
 from pydantic import SecretStr
 
 from connectors.addresses import IPNetwork
+from connectors.tokens import Tokens, tokens_of
 from outbox.model import HmsSyncError
 
 
@@ -52,7 +53,34 @@ class HeaderKey:
         return {self.name: _clean(self.value, f"the secret of header {self.name}")}
 
 
-Auth: TypeAlias = Bearer | Basic | HeaderKey
+@dataclass(frozen=True, slots=True)
+class OAuth2:
+    """Client credentials (RFC 6749, 4.4): every request carries a token that ``token_url`` gave to us.
+
+    ``channel`` is how the token endpoint is reached; ``endpoint`` is the same with our credentials, where they go
+    into a header.
+    """
+
+    token_url: str
+    client_id: str = field(repr=False)
+    client_secret: SecretStr
+    channel: Channel
+    scope: str | None = None
+    audience: str | None = None
+    client_auth: Literal["basic", "post"] = "basic"
+    endpoint: Channel = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        pair = Basic(quote_plus(self.client_id), SecretStr(quote_plus(self.client_secret.get_secret_value())))
+        endpoint = replace(self.channel, auth=pair) if self.client_auth == "basic" else self.channel
+        object.__setattr__(self, "endpoint", endpoint)
+
+    def headers(self) -> Mapping[str, str]:
+        """Nothing that would be known beforehand."""
+        return {}
+
+
+Auth: TypeAlias = Bearer | Basic | HeaderKey | OAuth2
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +97,13 @@ class Channel:
     max_header_bytes: int = 65_536
     connect_timeout_seconds: float = 5.0
     auth_headers: Mapping[str, str] = field(init=False, repr=False, compare=False)
+    tokens: Tokens | None = field(init=False, repr=False, compare=False)
+    _secrets: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "auth_headers", self.auth.headers() if self.auth else {})
+        object.__setattr__(self, "tokens", tokens_of(self.auth) if isinstance(self.auth, OAuth2) else None)
+        object.__setattr__(self, "_secrets", _longest_first(self._known_secrets()))
         for role, path in (("ca", self.ca), ("cert", self.cert), ("key", self.key)):
             _require_readable(role, path)
         if self.key is not None and self.cert is None:
@@ -88,14 +120,23 @@ class Channel:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every text that must never appear in an error, a log or the audit; longest first."""
+        """Every text that must never appear in an error, a log or the audit, as of now; longest first."""
+        return self._secrets if self.tokens is None else _longest_first({*self._secrets, *self.tokens.seen})
+
+    def _known_secrets(self) -> set[str]:
         found = {value.rpartition(" ")[2] for value in self.auth_headers.values()}
         if isinstance(self.auth, Basic):
             found.add(self.auth.password.get_secret_value())
+        if isinstance(self.auth, OAuth2):
+            found |= {self.auth.client_secret.get_secret_value(), *self.auth.endpoint.secrets}
         if self.proxy is not None:
             password = urlsplit(self.proxy.get_secret_value()).password or ""
             found |= {password, unquote(password)}
-        return tuple(sorted(filter(None, found), key=len, reverse=True))
+        return found
+
+
+def _longest_first(secrets: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(filter(None, secrets), key=len, reverse=True))
 
 
 def _clean(secret: SecretStr, what: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import cast
@@ -75,7 +75,7 @@ class _Run:
 
 
 class Courier:
-    """Runs exchanges of one connector; used by one thread. ``secrets`` never appear in an outcome.
+    """Runs exchanges of one connector; used by one thread. What ``secrets`` names never appears in an outcome.
 
     ``guarantee`` is the class in force, where that is another than the connector would like to carry.
     """
@@ -87,7 +87,7 @@ class Courier:
         *,
         deadline_seconds: float,
         concurrency: int,
-        secrets: Sequence[str] = (),
+        secrets: Callable[[], Iterable[str]] = tuple,
         guarantee: Guarantee | None = None,
     ) -> None:
         self._connector = connector
@@ -184,7 +184,7 @@ class Courier:
         return None
 
     def _end(self, run: _Run, outcome: Outcome) -> None:
-        outcome = redacted(self._patient(_honest(run, outcome)), self._secrets)
+        outcome = redacted(self._patient(_honest(run, outcome)), self._secrets())
         seconds = boottime() - run.started
         self._ended.append(Attempt(run.delivery, run.message, outcome, run.request_hash, seconds, run.requests))
 

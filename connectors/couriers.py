@@ -31,13 +31,13 @@ def open_courier(
             connector.open(channel, deadline_seconds),
             deadline_seconds=deadline_seconds,
             concurrency=concurrency,
-            secrets=channel.secrets,
+            secrets=lambda: channel.secrets,
         )
     return Courier(
         connector,
         open_transport(transport, channel, concurrency),
         deadline_seconds=deadline_seconds,
         concurrency=concurrency,
-        secrets=channel.secrets,
+        secrets=lambda: channel.secrets,
         guarantee=guarantee,
     )

@@ -65,7 +65,7 @@ class SchedulerConnector(RestConnector):
         )
         transport = open_transport("requests", channel, concurrency=1)
         courier = Courier(
-            self, transport, deadline_seconds=_SEND_DEADLINE_SECONDS, concurrency=1, secrets=channel.secrets
+            self, transport, deadline_seconds=_SEND_DEADLINE_SECONDS, concurrency=1, secrets=lambda: channel.secrets
         )
         try:
             outcome = deliver_now(courier, _delivery(payload), _message(payload), None).outcome

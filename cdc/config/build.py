@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
-from cdc.config.models import Auth, ConnectorConfig
+from cdc.config.models import Auth, ConnectorConfig, Tls
+from cdc.config.models import OAuth2 as OAuth2Settings
+from connectors.addresses import IPNetwork
 from connectors.channel import Auth as ChannelAuth
-from connectors.channel import Basic, Bearer, Channel, HeaderKey
+from connectors.channel import Basic, Bearer, Channel, HeaderKey, OAuth2
 from connectors.couriers import AnyConnector, AnyCourier, open_courier
 from connectors.kind import ConnectorKind
 from connectors.registry import kinds
@@ -54,20 +56,41 @@ def options_of(kind: ConnectorKind, settings: ConnectorConfig) -> BaseModel:
 
 
 def build_channel(settings: ConnectorConfig) -> Channel:
-    """How the platform is reached."""
-    return Channel(
-        auth=_auth(settings.auth) if settings.auth else None,
-        ca=settings.tls.ca,
-        cert=settings.tls.cert,
-        key=settings.tls.key,
-        proxy=settings.proxy,
-        allow_addresses=tuple(ip_network(network) for network in settings.allow_addresses),
-    )
+    """How the platform is reached, and the provider of its tokens: by the same way, each with its own certificates."""
+    way = _Way(settings.proxy, tuple(ip_network(network) for network in settings.allow_addresses))
+    return way.channel(settings.tls, _auth(settings.auth, way) if settings.auth else None)
 
 
-def _auth(auth: Auth) -> ChannelAuth | None:
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What a connector's platform and the provider of its tokens have in common."""
+
+    proxy: SecretStr | None
+    allow_addresses: tuple[IPNetwork, ...]
+
+    def channel(self, tls: Tls, auth: ChannelAuth | None = None) -> Channel:
+        return Channel(
+            auth=auth, ca=tls.ca, cert=tls.cert, key=tls.key, proxy=self.proxy, allow_addresses=self.allow_addresses
+        )
+
+
+def _auth(auth: Auth, way: _Way) -> ChannelAuth | None:
     if auth.bearer is not None:
         return Bearer(auth.bearer)
     if auth.basic is not None:
         return Basic(auth.basic.username.get_secret_value(), auth.basic.password)
+    if auth.oauth2 is not None:
+        return _oauth2(auth.oauth2, way)
     return HeaderKey(auth.header.name, auth.header.value) if auth.header is not None else None
+
+
+def _oauth2(settings: OAuth2Settings, way: _Way) -> OAuth2:
+    return OAuth2(
+        token_url=settings.token_url,
+        client_id=settings.client_id.get_secret_value(),
+        client_secret=settings.client_secret,
+        channel=way.channel(settings.tls),
+        scope=settings.scope,
+        audience=settings.audience,
+        client_auth=settings.client_auth,
+    )

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from cdc.config.document import Document
 from cdc.config.mistakes import KeyPath, Mistake, did_you_mean
-from cdc.config.models import ConnectorConfig, SyncConfig
+from cdc.config.models import ConnectorConfig, SyncConfig, Tls
 from cdc.config.units import duration_text
 from cdc.lane.policy import SEND_MARGIN_SECONDS
 from outbox.catalog import split_name
@@ -122,16 +122,21 @@ def _dsn_is_one(subject: Subject) -> Iterator[Mistake]:
 
 def _files_are_readable(subject: Subject) -> Iterator[Mistake]:
     for path, _name, connector in subject.connectors():
-        for role in ("ca", "cert", "key"):
-            file = getattr(connector.tls, role)
-            try:
-                if file is not None:
-                    file.open("rb").close()
-            except (OSError, ValueError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "not a path"
-                yield subject.document.mistake(
-                    (*path, "tls", role), f"{file} cannot be read: {reason} (check the path and its permissions)"
-                )
+        yield from _tls_files(subject, (*path, "tls"), connector.tls)
+        if connector.auth is not None and connector.auth.oauth2 is not None:
+            yield from _tls_files(subject, (*path, "auth", "oauth2", "tls"), connector.auth.oauth2.tls)
+
+
+def _tls_files(subject: Subject, path: KeyPath, tls: Tls) -> Iterator[Mistake]:
+    for role in ("ca", "cert", "key"):
+        file = getattr(tls, role)
+        try:
+            if file is not None:
+                file.open("rb").close()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not a path"
+            sentence = f"{file} cannot be read: {reason} (check the path and its permissions)"
+            yield subject.document.mistake((*path, role), sentence)
 
 
 def _mappings_are_used(subject: Subject) -> Iterator[Mistake]:
@@ -163,16 +168,22 @@ def _mentioned(node: Json) -> Iterator[str]:
 
 def _credentials_travel_encrypted(subject: Subject) -> Iterator[Mistake]:
     for path, _name, connector in subject.connectors():
-        parts = urlsplit(connector.url)
-        loopback = parts.hostname in ("localhost", "::1") or (parts.hostname or "").startswith("127.")
-        if connector.auth is None or loopback:
+        if connector.auth is None:
             continue
-        if parts.scheme == "http":
-            yield subject.document.mistake((*path, "url"), "sends credentials unencrypted (use https)")
-        elif connector.options.get("unencrypted") is True:
-            yield subject.document.mistake(
-                (*path, "options", "unencrypted"), "sends credentials unencrypted (remove it)"
-            )
+        urls = [((*path, "url"), connector.url)]
+        if connector.auth.oauth2 is not None:
+            urls.append(((*path, "auth", "oauth2", "token_url"), connector.auth.oauth2.token_url))
+        for at, url in urls:
+            if urlsplit(url).scheme == "http" and not _stays_here(url):
+                yield subject.document.mistake(at, "sends credentials unencrypted (use https)")
+        if connector.options.get("unencrypted") is True and not _stays_here(connector.url):
+            at = (*path, "options", "unencrypted")
+            yield subject.document.mistake(at, "sends credentials unencrypted (remove it)")
+
+
+def _stays_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _secrets_are_references(subject: Subject) -> Iterator[Mistake]:
@@ -186,7 +197,7 @@ def _secrets_are_references(subject: Subject) -> Iterator[Mistake]:
 def _secret_paths(node: object, path: KeyPath) -> Iterator[KeyPath]:
     for name in getattr(type(node), "model_fields", ()):
         value = getattr(node, name)
-        if isinstance(value, SecretStr) and name != "username":
+        if isinstance(value, SecretStr) and name not in ("username", "client_id"):
             yield (*path, name)
         else:
             yield from _secret_paths(value, (*path, name))

@@ -90,20 +90,6 @@ class HeaderCredential(Section):
     value: HeaderValue = Field(description="Value of the header.")
 
 
-class Auth(Section):
-    """Exactly one way to show who we are."""
-
-    bearer: HeaderValue | None = Field(default=None, description="Token, sent as Authorization: Bearer.")
-    basic: Basic | None = Field(default=None, description="User and password.")
-    header: HeaderCredential | None = Field(default=None, description="A header such as X-Api-Key.")
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Auth:
-        if len(self.model_fields_set) != 1:
-            raise ValueError("needs exactly one of bearer, basic and header")
-        return self
-
-
 class Tls(Section):
     """Certificates; verification itself cannot be switched off."""
 
@@ -117,6 +103,35 @@ class Tls(Section):
     def _key_belongs_to_cert(self) -> Tls:
         if self.key is not None and self.cert is None:
             raise ValueError("names a key without its cert (add cert)")
+        return self
+
+
+class OAuth2(Section):
+    """Client credentials (RFC 6749, 4.4): a token is fetched, renewed before its end and after a refusal."""
+
+    token_url: Url = Field(description="The provider's token endpoint.")
+    client_id: HeaderValue = Field(description="Our name at the provider.")
+    client_secret: HeaderValue = Field(description="Our secret at the provider.")
+    scope: str | None = Field(default=None, min_length=1, description="Scopes to ask for, with blanks between them.")
+    audience: str | None = Field(default=None, min_length=1, description="The platform's name at the provider.")
+    client_auth: Literal["basic", "post"] = Field(
+        default="basic", description="The secret goes to the provider in a header (`basic`) or in the form (`post`)."
+    )
+    tls: Tls = Field(default=Tls(), description="Certificates for token_url, which has none of the connector's.")
+
+
+class Auth(Section):
+    """Exactly one way to show who we are."""
+
+    bearer: HeaderValue | None = Field(default=None, description="Token, sent as Authorization: Bearer.")
+    basic: Basic | None = Field(default=None, description="User and password.")
+    header: HeaderCredential | None = Field(default=None, description="A header such as X-Api-Key.")
+    oauth2: OAuth2 | None = Field(default=None, description="Client credentials of OAuth2.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Auth:
+        if len(self.model_fields_set) != 1:
+            raise ValueError("needs exactly one of bearer, basic, header and oauth2")
         return self
 
 

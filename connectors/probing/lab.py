@@ -15,6 +15,7 @@ from uuid import uuid4
 from connectors.channel import Channel
 from connectors.exchange import HttpRequest, HttpResponse, Transport, TransportFailure
 from connectors.probing.model import SCRATCH, ProbeResult, Progress, ScratchEffects, ScratchObjects, Subject
+from connectors.transports import authorized
 from connectors.transports.base import headers_to_send
 from connectors.transports.dialling import connection, proxy_headers
 
@@ -124,6 +125,7 @@ class Lab(Rounds):
 
     def send_part(self, request: HttpRequest, size: int) -> None:
         """Announce the whole body, send ``size`` bytes of it, close, and wait until the receiver has closed too."""
+        request = authorized("requests", self.channel, request)
         headers = {**headers_to_send(request, self.channel), "Content-Length": str(len(request.body))}
         target = request.url
         if target.startswith("http:") and self.channel.proxy is not None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from connectors.channel import Channel
-from connectors.exchange import Transport
+from functools import partial
+
+from connectors.channel import Channel, OAuth2
+from connectors.exchange import HttpRequest, Transport
+from connectors.tokens import Token
+from connectors.transports.authorized import FETCH_SECONDS, AuthorizedTransport, bearing, fetch_token
 from connectors.transports.curl import CurlTransport
 from connectors.transports.requests_ import RequestsTransport
 from outbox.model import HmsSyncError
@@ -13,6 +17,24 @@ KINDS = ("curl", "requests")
 
 def open_transport(kind: str, channel: Channel, concurrency: int = 16) -> Transport:
     """A transport of the named kind; to be closed by the caller."""
+    opened = _open(kind, channel, concurrency)
+    if not isinstance(channel.auth, OAuth2) or channel.tokens is None:
+        return opened
+    return AuthorizedTransport(opened, channel, channel.tokens, partial(_fetch, kind, channel.auth))
+
+
+def authorized(kind: str, channel: Channel, request: HttpRequest) -> HttpRequest:
+    """The request as the transport would send it: with a token, where the channel has one. It is waited for."""
+    if not isinstance(channel.auth, OAuth2) or channel.tokens is None:
+        return request
+    return bearing(request, channel.tokens.get(partial(_fetch, kind, channel.auth)).result(FETCH_SECONDS))
+
+
+def _fetch(kind: str, auth: OAuth2) -> Token:
+    return fetch_token(auth, _open(kind, auth.endpoint, 1))
+
+
+def _open(kind: str, channel: Channel, concurrency: int) -> Transport:
     if kind == "curl":
         return CurlTransport(channel, concurrency=concurrency)
     if kind == "requests":

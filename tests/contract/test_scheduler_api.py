@@ -78,7 +78,7 @@ def courier(request: pytest.FixtureRequest, scheduler: Scheduler) -> Iterator[Co
 def open_courier(connector: HttpConnector, kind: str = "curl", token: str = TOKEN) -> Courier:
     channel = Channel(auth=Bearer(SecretStr(token)), allow_addresses=LOOPBACK)
     return Courier(
-        connector, open_transport(kind, channel, 4), deadline_seconds=5, concurrency=4, secrets=channel.secrets
+        connector, open_transport(kind, channel, 4), deadline_seconds=5, concurrency=4, secrets=lambda: channel.secrets
     )
 
 

@@ -58,7 +58,7 @@ def session() -> Scripted:
 
 
 def courier(session: Scripted, seconds: float = 5.0, secrets: Sequence[str] = ()) -> BatchCourier:
-    return BatchCourier(session, deadline_seconds=seconds, concurrency=2000, secrets=secrets)
+    return BatchCourier(session, deadline_seconds=seconds, concurrency=2000, secrets=lambda: secrets)
 
 
 def start(courier: BatchCourier, count: int, *, doubt: bool = False) -> None:

@@ -296,7 +296,7 @@ def test_who_verifies_waits_until_every_late_copy_is_dead() -> None:
 
 def test_no_secret_of_the_channel_leaves_in_an_outcome() -> None:
     wire = Wire(ok(422, b"you sent Bearer t0ps3cret\n"))
-    secretive = Courier(Scripted(sends(PUT)), wire, deadline_seconds=5, concurrency=1, secrets=("t0ps3cret",))
+    secretive = Courier(Scripted(sends(PUT)), wire, deadline_seconds=5, concurrency=1, secrets=lambda: ("t0ps3cret",))
     outcome = deliver_now(secretive, delivery(), upsert(), None).outcome
     assert outcome.answer == Answer(422, "you sent Bearer ***\\n")
 
