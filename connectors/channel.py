@@ -85,12 +85,17 @@ Auth: TypeAlias = Bearer | Basic | HeaderKey | OAuth2
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """How one platform is reached. ``ca`` is trusted instead of the public authorities, not beside them."""
+    """How one platform is reached.
+
+    ``ca`` is trusted instead of the public authorities, not beside them. ``pins`` name public keys
+    (:func:`~connectors.certificates.pin_of`), of which the platform must have one, whatever its certificate says.
+    """
 
     auth: Auth | None = None
     ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None
+    pins: tuple[str, ...] = ()
     proxy: SecretStr | None = None
     allow_addresses: tuple[IPNetwork, ...] = ()
     max_answer_bytes: int = 1_048_576

@@ -70,7 +70,13 @@ class _Way:
 
     def channel(self, tls: Tls, auth: ChannelAuth | None = None) -> Channel:
         return Channel(
-            auth=auth, ca=tls.ca, cert=tls.cert, key=tls.key, proxy=self.proxy, allow_addresses=self.allow_addresses
+            auth=auth,
+            ca=tls.ca,
+            cert=tls.cert,
+            key=tls.key,
+            pins=tuple(tls.pin),
+            proxy=self.proxy,
+            allow_addresses=self.allow_addresses,
         )
 
 

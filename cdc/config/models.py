@@ -21,6 +21,7 @@ from cdc.config.units import (
     Listen,
     Name,
     Network,
+    Pin,
     Plain,
     ProxyUrl,
     Reason,
@@ -98,6 +99,9 @@ class Tls(Section):
     )
     cert: Beside | None = Field(default=None, description="Our own certificate (PEM).")
     key: Beside | None = Field(default=None, description="Private key (PEM) of our certificate.")
+    pin: list[Pin] = Field(
+        default_factory=list, description="Public keys, of which the server must have one: sha256/ and base64."
+    )
 
     @model_validator(mode="after")
     def _key_belongs_to_cert(self) -> Tls:

@@ -57,6 +57,8 @@ def _http_only(subject: Subject, path: KeyPath, connector: ConnectorConfig) -> I
         )
     if connector.proxy is not None:
         yield subject.document.mistake((*path, "proxy"), f"kind {connector.kind} uses no HTTP proxy (remove it)")
+    if connector.tls.pin:
+        yield subject.document.mistake((*path, "tls", "pin"), f"kind {connector.kind} cannot pin a key (remove it)")
 
 
 def _guarantee(subject: Subject, path: KeyPath, name: str, connector: ConnectorConfig) -> Iterator[Mistake]:

@@ -29,6 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 _TABLE = re.compile(r'("[^"]+"|[^\s".;]+)(\.("[^"]+"|[^\s".;]+))?')
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_PIN = re.compile(r"sha256/[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=")
 MIN_REASON: Final = 12
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\]")
 
@@ -180,6 +181,13 @@ def _network_cure(value: str) -> str:
         return "write 10.1.0.0/16 or 2001:db8::/32"
 
 
+def pin(value: str) -> str:
+    """The hash of a public key as RFC 7469 writes it."""
+    if not _PIN.fullmatch(value):
+        raise ValueError("is not the hash of a public key (write sha256/ and the 44 characters of its base64)")
+    return value
+
+
 def listen(value: str) -> str:
     """``host:port`` to listen on; an empty host would listen on all addresses unasked."""
     match = _LISTEN.fullmatch(value)
@@ -234,6 +242,7 @@ Size: TypeAlias = Annotated[int, BeforeValidator(size), _SIZE_SCHEMA]
 Name: TypeAlias = Annotated[str, AfterValidator(name)]
 Count: TypeAlias = Annotated[int, BeforeValidator(not_a_truth_value)]
 Network: TypeAlias = Annotated[str, AfterValidator(network)]
+Pin: TypeAlias = Annotated[str, AfterValidator(pin)]
 Listen: TypeAlias = Annotated[str, AfterValidator(listen)]
 Url: TypeAlias = Annotated[str, AfterValidator(url)]
 ProxyUrl: TypeAlias = Annotated[SecretStr, AfterValidator(proxy)]

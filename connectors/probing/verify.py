@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
+from connectors.certificates import public_key
 from connectors.channel import Channel
 from connectors.exchange import HttpRequest, HttpResponse, TransportFailure
 from connectors.probing import conditional, keys
-from connectors.probing.certificates import public_key
 from connectors.probing.judgement import carries
 from connectors.probing.lab import CannotTell, Finding, Lab, untold
 from connectors.probing.model import ProbeResult, Progress, Subject, Verification

@@ -9,6 +9,7 @@ from connectors.exchange import HttpRequest, Transport
 from connectors.tokens import Token
 from connectors.transports.authorized import FETCH_SECONDS, AuthorizedTransport, bearing, fetch_token
 from connectors.transports.curl import CurlTransport
+from connectors.transports.renewal import RenewingTransport
 from connectors.transports.requests_ import RequestsTransport
 from outbox.model import HmsSyncError
 
@@ -35,6 +36,12 @@ def _fetch(kind: str, auth: OAuth2) -> Token:
 
 
 def _open(kind: str, channel: Channel, concurrency: int) -> Transport:
+    plain = partial(_open_plain, kind, channel, concurrency)
+    files = [file for file in (channel.ca, channel.cert, channel.key) if file is not None]
+    return RenewingTransport(files, plain) if files else plain()
+
+
+def _open_plain(kind: str, channel: Channel, concurrency: int) -> Transport:
     if kind == "curl":
         return CurlTransport(channel, concurrency=concurrency)
     if kind == "requests":

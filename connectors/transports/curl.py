@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 import pycurl
 
@@ -35,6 +36,7 @@ class CurlTransport:
     def __init__(self, channel: Channel, *, concurrency: int) -> None:
         tls_context(channel)  # refuses unusable files here rather than at the first request
         self._channel = channel
+        self._files = _Files.read(channel)
         self._idle: list[_Attempt] = []
         self._running: dict[pycurl.Curl, _Attempt] = {}
         self._ended: deque[tuple[Hashable, HttpResponse | TransportFailure]] = deque()
@@ -47,7 +49,7 @@ class CurlTransport:
 
     def start(self, token: Hashable, request: HttpRequest, deadline_seconds: float) -> None:
         headers = headers_to_send(request, self._channel)
-        attempt = self._idle.pop() if self._idle else _Attempt(self._channel)
+        attempt = self._idle.pop() if self._idle else _Attempt(self._channel, self._files)
         attempt.prepare(token, deadline_seconds)
         attempt.set_request(request, headers, deadline_seconds)
         self._running[attempt.curl] = attempt
@@ -116,11 +118,26 @@ class CurlTransport:
         self._idle.append(attempt)
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The configured files as they were read once; those of later are taken by a transport of their own."""
+
+    ca: bytes | None
+    cert: bytes | None
+    key: bytes | None = field(repr=False)
+
+    @classmethod
+    def read(cls, channel: Channel) -> _Files:
+        paths = (channel.ca, channel.cert, channel.key or channel.cert)
+        return cls(*(path.read_bytes() if path is not None else None for path in paths))
+
+
 class _Attempt:
     """One reusable handle and what its callbacks have seen of the current request."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, files: _Files) -> None:
         self._channel = channel
+        self._files = files
         self.curl = pycurl.Curl()
         self.token: Hashable = None
         self._opened: list[socket.socket] = []
@@ -174,11 +191,16 @@ class _Attempt:
         curl.setopt(pycurl.SSL_VERIFYPEER, 1)
         curl.setopt(pycurl.SSL_VERIFYHOST, 2)
         curl.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
-        curl.setopt(pycurl.CAINFO, str(channel.trusted))
+        if self._files.ca is not None:
+            curl.setopt(pycurl.CAINFO_BLOB, self._files.ca)
+        else:
+            curl.setopt(pycurl.CAINFO, str(channel.trusted))  # large: libcurl reads a file once for all connections
         curl.unsetopt(pycurl.CAPATH)
-        if channel.cert is not None:
-            curl.setopt(pycurl.SSLCERT, str(channel.cert))
-            curl.setopt(pycurl.SSLKEY, str(channel.key or channel.cert))
+        if channel.pins:
+            curl.setopt(pycurl.PINNEDPUBLICKEY, ";".join(pin.replace("/", "//", 1) for pin in channel.pins))
+        if self._files.cert is not None:
+            curl.setopt(pycurl.SSLCERT_BLOB, self._files.cert)
+            curl.setopt(pycurl.SSLKEY_BLOB, self._files.key)
             curl.setopt(pycurl.KEYPASSWD, "")  # an empty one: never ask a terminal
 
     def _open_socket(self, _purpose: int, address: tuple[int, int, int, tuple[str, int]]) -> socket.socket | int:

@@ -22,6 +22,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.poolmanager import PoolManager, ProxyManager
 
+from connectors.certificates import pin_of
 from connectors.channel import Channel
 from connectors.transports.base import IDLE_SECONDS, Dial, tls_context
 
@@ -167,7 +168,14 @@ class _Cuttable(HTTPConnection):
 
 
 class _CuttableTls(_Cuttable, HTTPSConnection):
-    pass
+    sock: Any
+
+    def connect(self) -> None:
+        super().connect()
+        pins = CURRENT.get().channel.pins
+        if pins and pin_of(self.sock.getpeercert(binary_form=True)) not in pins:
+            self.close()
+            raise ssl.SSLError("the platform's public key is none of tls.pin")
 
 
 class _Plain(HTTPConnectionPool):
@@ -187,6 +195,9 @@ class GuardedAdapter(HTTPAdapter):
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def cert_verify(self, *_: Any) -> None:
+        """Nothing: the context knows whom it trusts, and verifies always."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs, ssl_context=self._context)

@@ -30,7 +30,7 @@ class RequestsTransport:
     """A :class:`~connectors.exchange.Transport` over ``requests``; used by one thread."""
 
     def __init__(self, channel: Channel, *, concurrency: int) -> None:
-        tls_context(channel)  # refuses unusable files here rather than at the first request
+        self._tls = tls_context(channel)  # for all connections; unusable files are refused here
         self._channel = channel
         self._ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
         self._running: dict[Hashable, _Job] = {}
@@ -82,7 +82,6 @@ class RequestsTransport:
             prepared,
             stream=True,
             timeout=(self._channel.connect_timeout_seconds, attempt.left_seconds),
-            verify=str(self._channel.trusted),
             proxies={"all": proxy.get_secret_value()} if proxy else {},
         )
         with response:
@@ -92,7 +91,7 @@ class RequestsTransport:
 
     def _adapter(self) -> GuardedAdapter:
         if not hasattr(self._local, "adapter"):
-            self._local.adapter = GuardedAdapter(tls_context(self._channel))
+            self._local.adapter = GuardedAdapter(self._tls)
             self._adapters.append(self._local.adapter)
         return cast("GuardedAdapter", self._local.adapter)
 

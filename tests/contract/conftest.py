@@ -9,6 +9,7 @@ import pytest
 from connectors.channel import Channel
 from connectors.exchange import Transport
 from connectors.transports import open_transport
+from tests.pki import Pki, make_pki
 from tests.wire import LOOPBACK, Open
 
 
@@ -30,3 +31,8 @@ def open_(kind: str) -> Iterator[Open]:
     yield open_one
     for transport in opened:
         transport.close()
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    return make_pki(tmp_path_factory.mktemp("pki"))

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from connectors.channel import Channel, OAuth2
 from connectors.courier import Courier, deliver_now
 from connectors.exchange import HttpRequest
-from connectors.http import RestConnector
-from connectors.http_options import HttpOptions
+from connectors.http.connector import RestConnector
+from connectors.http.options import HttpOptions
 from connectors.transports import authorized, open_transport
 from outbox.model import ErrorClass, NotApplied, Outcome, Rejected
 from tests.exchanges import delivery, upsert

@@ -11,9 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import SecretStr
 
+from connectors.certificates import public_key
 from connectors.channel import Bearer, Channel
 from connectors.exchange import HttpRequest
-from connectors.probing.certificates import public_key
 from connectors.probing.lab import Lab
 from connectors.probing.verify import fingerprint
 from connectors.transports import open_transport

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from hashlib import sha256
+
 _VERSION = 0xA0
 _FIELDS_BEFORE_KEY = 5
 """Serial number, signature algorithm, issuer, validity, subject."""
@@ -16,6 +19,11 @@ def public_key(certificate: bytes) -> bytes:
     for _ in range(_FIELDS_BEFORE_KEY):
         _, _, left = _element(left)
     return left[: len(left) - len(_element(left)[2])]
+
+
+def pin_of(certificate: bytes) -> str:
+    """The name of a certificate's public key: ``sha256/`` and the base64 of its hash (RFC 7469)."""
+    return f"sha256/{b64encode(sha256(public_key(certificate)).digest()).decode()}"
 
 
 def _element(data: bytes) -> tuple[int, bytes, bytes]:
