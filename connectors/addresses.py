@@ -29,6 +29,8 @@ _LOCKED = _networks(
     "fd20:ce::254/128",
     "169.254.0.0/16",  # link-local
     "fe80::/10",
+    "127.0.0.0/8",  # loopback
+    "::1/128",
     "0.0.0.0/8",  # this host
     "::/128",
     "224.0.0.0/4",  # multicast
@@ -38,7 +40,6 @@ _LOCKED = _networks(
 _NOT_PUBLIC = _networks(
     "10.0.0.0/8",
     "100.64.0.0/10",
-    "127.0.0.0/8",
     "172.16.0.0/12",
     "192.0.0.0/24",
     "192.0.2.0/24",
@@ -73,6 +74,14 @@ def allowed(ip: IPAddress | str, allow: Sequence[IPNetwork] = ()) -> bool:
     if not all(_allowed_plain(each, allow) for each in _inside(address)):
         return False
     return any(address in network for network in _TRANSITION) or _allowed_plain(address, allow)
+
+
+def address_or_none(text: str) -> IPAddress | None:
+    """The address that ``text`` is, None where it is something else."""
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
 
 
 def _allowed_plain(address: IPAddress, allow: Sequence[IPNetwork]) -> bool:

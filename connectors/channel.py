@@ -5,6 +5,7 @@ One value, built from the configuration, from which every transport is made; it 
 
 from __future__ import annotations
 
+import socket
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from urllib.parse import quote_plus, unquote, urlsplit
 import certifi
 from pydantic import SecretStr
 
-from connectors.addresses import IPNetwork
+from connectors.addresses import IPNetwork, address_or_none
 from connectors.aws import AwsKeys
 from connectors.tokens import Tokens, tokens_of
 from outbox.model import HmsSyncError
@@ -90,6 +91,8 @@ class Channel:
 
     ``ca`` is trusted instead of the public authorities, not beside them. ``pins`` name public keys
     (:func:`~connectors.certificates.pin_of`), of which the platform must have one, whatever its certificate says.
+    ``hosts`` are the only ones that a request may name (None: any); ``*.domain`` stands for all below it. ``bind`` is a
+    network interface or a source address: no connection is made another way.
     """
 
     auth: Auth | None = None
@@ -99,6 +102,8 @@ class Channel:
     pins: tuple[str, ...] = ()
     proxy: SecretStr | None = None
     allow_addresses: tuple[IPNetwork, ...] = ()
+    hosts: tuple[str, ...] | None = None
+    bind: str | None = None
     max_answer_bytes: int = 1_048_576
     max_header_bytes: int = 65_536
     connect_timeout_seconds: float = 5.0
@@ -114,10 +119,17 @@ class Channel:
             _require_readable(role, path)
         if self.key is not None and self.cert is None:
             raise HmsSyncError("tls.key is given without tls.cert; name the client certificate as well")
+        if self.bind and not address_or_none(self.bind) and not hasattr(socket, "SO_BINDTODEVICE"):
+            raise HmsSyncError("bind: only Linux binds to an interface; name a source address instead")
         if self.proxy is not None and urlsplit(self.proxy.get_secret_value()).scheme != "http":
             raise HmsSyncError(
                 "the proxy must be an http:// URL such as http://proxy:3128; other kinds are not supported"
             )
+
+    def leads_to(self, host: str) -> bool:
+        """True when a request may name ``host``."""
+        name = host.lower().rstrip(".")
+        return self.hosts is None or any(_matches(name, each.lower().rstrip(".")) for each in self.hosts)
 
     @property
     def trusted(self) -> Path:
@@ -141,6 +153,10 @@ class Channel:
             password = urlsplit(self.proxy.get_secret_value()).password or ""
             found |= {password, unquote(password)}
         return found
+
+
+def _matches(host: str, pattern: str) -> bool:
+    return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
 
 
 def _longest_first(secrets: set[str]) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ from outbox.model import Action as What
 from outbox.model import Applied, Change, Delivery, HmsSyncError, Json, Message, Operation, Rejected
 
 _LOG = logging.getLogger(__name__)
-_EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+_EVERYWHERE = tuple(ip_network(text) for text in ("0.0.0.0/0", "::/0", "127.0.0.0/8", "::1/128"))
 _SEND_DEADLINE_SECONDS = 10.0
 
 

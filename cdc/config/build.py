@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_network
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
 from cdc.config.models import Auth, ConnectorConfig, Tls
 from cdc.config.models import OAuth2 as OAuth2Settings
-from connectors.addresses import IPNetwork
 from connectors.aws import AwsKeys
 from connectors.channel import Auth as ChannelAuth
 from connectors.channel import Basic, Bearer, Channel, HeaderKey, OAuth2
@@ -67,49 +67,44 @@ def options_of(kind: ConnectorKind, settings: ConnectorConfig) -> BaseModel:
 
 
 def build_channel(settings: ConnectorConfig) -> Channel:
-    """How the platform is reached, and the provider of its tokens: by the same way, each with its own certificates."""
-    way = _Way(settings.proxy, tuple(ip_network(network) for network in settings.allow_addresses))
-    return way.channel(settings.tls, _auth(settings.auth, way) if settings.auth else None)
+    """How the platform is reached; the provider of its tokens is reached the same way, by certificates of its own."""
+    auth = _auth(settings.auth, settings) if settings.auth else None
+    return _channel(settings, settings.url, settings.tls, auth)
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """What a connector's platform and the provider of its tokens have in common."""
-
-    proxy: SecretStr | None
-    allow_addresses: tuple[IPNetwork, ...]
-
-    def channel(self, tls: Tls, auth: ChannelAuth | None = None) -> Channel:
-        return Channel(
-            auth=auth,
-            ca=tls.ca,
-            cert=tls.cert,
-            key=tls.key,
-            pins=tuple(tls.pin),
-            proxy=self.proxy,
-            allow_addresses=self.allow_addresses,
-        )
+def _channel(settings: ConnectorConfig, url: str, tls: Tls, auth: ChannelAuth | None = None) -> Channel:
+    return Channel(
+        auth=auth,
+        ca=tls.ca,
+        cert=tls.cert,
+        key=tls.key,
+        pins=tuple(tls.pin),
+        proxy=settings.proxy,
+        allow_addresses=tuple(ip_network(network) for network in settings.allow_addresses),
+        hosts=(urlsplit(url).hostname or "", *settings.allow_hosts),
+        bind=settings.bind,
+    )
 
 
-def _auth(auth: Auth, way: _Way) -> ChannelAuth | None:
+def _auth(auth: Auth, settings: ConnectorConfig) -> ChannelAuth | None:
     if auth.bearer is not None:
         return Bearer(auth.bearer)
     if auth.basic is not None:
         return Basic(auth.basic.username.get_secret_value(), auth.basic.password)
     if auth.oauth2 is not None:
-        return _oauth2(auth.oauth2, way)
+        return _oauth2(auth.oauth2, settings)
     if auth.aws is not None:
         return AwsKeys(auth.aws.key_id.get_secret_value(), auth.aws.secret, auth.aws.region)
     return HeaderKey(auth.header.name, auth.header.value) if auth.header is not None else None
 
 
-def _oauth2(settings: OAuth2Settings, way: _Way) -> OAuth2:
+def _oauth2(client: OAuth2Settings, settings: ConnectorConfig) -> OAuth2:
     return OAuth2(
-        token_url=settings.token_url,
-        client_id=settings.client_id.get_secret_value(),
-        client_secret=settings.client_secret,
-        channel=way.channel(settings.tls),
-        scope=settings.scope,
-        audience=settings.audience,
-        client_auth=settings.client_auth,
+        token_url=client.token_url,
+        client_id=client.client_id.get_secret_value(),
+        client_secret=client.client_secret,
+        channel=_channel(settings, client.token_url, client.tls),
+        scope=client.scope,
+        audience=client.audience,
+        client_auth=client.client_auth,
     )

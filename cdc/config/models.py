@@ -18,6 +18,7 @@ from cdc.config.units import (
     Duration,
     HeaderName,
     HeaderValue,
+    HostPattern,
     Listen,
     Name,
     Network,
@@ -29,6 +30,7 @@ from cdc.config.units import (
     TableName,
     Url,
     UserName,
+    Way,
     between,
     duration,
     size_between,
@@ -192,6 +194,12 @@ class ConnectorConfig(Section):
     proxy: ProxyUrl | None = Field(default=None, description="URL of a proxy; the environment's proxies are not used.")
     allow_addresses: list[Network] = Field(
         default_factory=list, description="Private networks that may be dialled; default: public addresses only."
+    )
+    allow_hosts: list[HostPattern] = Field(
+        default_factory=list, description="Hosts beside that of url that a request may name; *.domain: all below it."
+    )
+    bind: Way | None = Field(
+        default=None, description="Network interface or source address: the platform is reached by it or not at all."
     )
     transport: Literal["curl", "requests"] = Field(default="curl", description="The HTTP client.")
     require: Guarantee | None = Field(

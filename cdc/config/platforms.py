@@ -68,8 +68,9 @@ def _http_only(subject: Subject, path: KeyPath, connector: ConnectorConfig, kind
         yield subject.document.mistake(
             (*path, "auth"), f"kind {connector.kind} takes a user and a password (write basic)"
         )
-    if connector.proxy is not None:
-        yield subject.document.mistake((*path, "proxy"), f"kind {connector.kind} uses no HTTP proxy (remove it)")
+    for key in ("proxy", "bind", "allow_hosts"):
+        if getattr(connector, key):
+            yield subject.document.mistake((*path, key), f"kind {connector.kind} speaks no HTTP (remove {key})")
     if connector.tls.pin:
         yield subject.document.mistake((*path, "tls", "pin"), f"kind {connector.kind} cannot pin a key (remove it)")
 

@@ -22,6 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 _TABLE = re.compile(r'("[^"]+"|[^\s".;]+)(\.("[^"]+"|[^\s".;]+))?')
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_INTERFACE = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
 _PIN = re.compile(r"sha256/[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=")
 MIN_REASON: Final = 12
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\]")
@@ -161,6 +162,23 @@ def _network_cure(value: str) -> str:
         return "write 10.1.0.0/16 or 2001:db8::/32"
 
 
+def host_pattern(value: str) -> str:
+    """The name of a host, or ``*.domain``."""
+    if not _HOST.fullmatch(value.removeprefix("*.")):
+        raise ValueError("is not the name of a host (write api.example.org, or *.example.org for all below it)")
+    return value
+
+
+def way(value: str) -> str:
+    """A network interface of Linux, or an address of this machine."""
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        if _INTERFACE.fullmatch(value) and any(character.isalpha() for character in value):
+            return value
+        raise ValueError("is neither an interface nor an address (write wg0, or 10.8.0.2)") from None
+
+
 def pin(value: str) -> str:
     """The hash of a public key as RFC 7469 writes it."""
     if not _PIN.fullmatch(value):
@@ -222,6 +240,8 @@ Size: TypeAlias = Annotated[int, BeforeValidator(size), _SIZE_SCHEMA]
 Name: TypeAlias = Annotated[str, AfterValidator(name)]
 Count: TypeAlias = Annotated[int, BeforeValidator(not_a_truth_value)]
 Network: TypeAlias = Annotated[str, AfterValidator(network)]
+HostPattern: TypeAlias = Annotated[str, AfterValidator(host_pattern)]
+Way: TypeAlias = Annotated[str, AfterValidator(way)]
 Pin: TypeAlias = Annotated[str, AfterValidator(pin)]
 Listen: TypeAlias = Annotated[str, AfterValidator(listen)]
 Url: TypeAlias = Annotated[str, AfterValidator(url)]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from connectors.addresses import allowed
+from connectors.addresses import address_or_none, allowed
 from connectors.aws import AwsKeys
 from connectors.channel import Channel
 from connectors.exchange import HttpRequest, TransportFailure
@@ -28,12 +28,18 @@ _PROXY_REFUSAL = re.compile(r"tunnel.* failed.*\b407\b", re.IGNORECASE)
 
 
 def headers_to_send(request: HttpRequest, channel: Channel) -> dict[str, str]:
-    """All headers of the request; ValueError where the request is malformed (a defect in a connector)."""
+    """All headers of the request; ValueError where the request is malformed (a defect in a connector).
+
+    TransportFailure where it goes to a host that the channel does not lead to.
+    """
     url = urlsplit(request.url)
     if url.scheme not in ("http", "https") or not url.hostname or url.username is not None or url.fragment:
         raise ValueError("the URL of a request must be http(s)://host/..., without user name and fragment")
     if not _URL.fullmatch(request.url) or not _TOKEN.fullmatch(request.method):
         raise ValueError("the method or URL of a request holds a character that must be encoded")
+    if not channel.leads_to(url.hostname):
+        text = f"host {url.hostname} is not allowed; add it to allow_hosts if it is meant"
+        raise TransportFailure(ErrorClass.MISCONFIGURED, text, sent=False)
     headers = {"User-Agent": "hms-sync", "Accept": "*/*", **request.headers, **channel.auth_headers}
     headers["Accept-Encoding"] = "identity"  # nothing to unpack: an answer is never larger than it was sent
     if isinstance(channel.auth, AwsKeys):
@@ -58,24 +64,53 @@ def tls_context(channel: Channel) -> ssl.SSLContext:
 
 
 class Dial:
-    """Judges each address of one attempt as it is dialled, and remembers a refusal."""
+    """Opens the sockets of one attempt, to permitted addresses and by the configured way only; remembers a refusal.
+
+    Judged is the address that is dialled, so a name that changes its mind after a look-up gains nothing.
+    """
 
     def __init__(self, channel: Channel) -> None:
         self._allow = channel.allow_addresses
-        self.refused: str | None = None
+        self._bind = channel.bind
+        self.refused: TransportFailure | None = None
 
     def permits(self, address: str) -> bool:
-        if allowed(ip_address(address), self._allow):
+        if allowed(address, self._allow):
             return True
-        self.refused = address
+        text = f"address {address} is not allowed; add its network to allow_addresses if it is meant"
+        self.refused = TransportFailure(ErrorClass.MISCONFIGURED, text, sent=False)
         return False
 
+    def open(self, family: int, kind: int, protocol: int, address: str) -> socket.socket | None:
+        """A socket that may be connected to ``address``, None where that must not be."""
+        if not self.permits(address):
+            return None
+        opened = socket.socket(family, kind, protocol)
+        if self._bind is None or self._binds(opened, self._bind):
+            return opened
+        opened.close()
+        return None
 
-def failure(reason: str, *, sent: bool, refused: str | None = None) -> TransportFailure:
+    def _binds(self, opened: socket.socket, way: str) -> bool:
+        source = address_or_none(way)
+        if source is not None and (source.version == 6) != (opened.family == socket.AF_INET6):
+            return False  # an address of the other family is not reached from here; the next one may be
+        try:
+            if source is None:
+                opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, way.encode())
+            else:
+                opened.bind((way, 0))
+        except OSError as error:
+            text = f"bind: {way} cannot be used ({error.strerror}), and nothing is sent another way; is the VPN up?"
+            self.refused = TransportFailure(ErrorClass.NETWORK, text, sent=False)
+            return False
+        return True
+
+
+def failure(reason: str, *, sent: bool, refused: TransportFailure | None = None) -> TransportFailure:
     """Name a failed attempt: what has to happen next depends on whether the request may have left."""
     if refused is not None and not sent:
-        text = f"address {refused} is not allowed; add its network to allow_addresses if it is meant"
-        return TransportFailure(ErrorClass.MISCONFIGURED, text, sent=False)
+        return refused
     if _CERTIFICATE_ALERT.search(reason):
         # In TLS 1.3 the refusal arrives after our first bytes, but who refuses the handshake reads none of them.
         return TransportFailure(ErrorClass.CREDENTIALS, f"the platform refused our certificate: {reason}", sent=False)

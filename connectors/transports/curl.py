@@ -206,9 +206,9 @@ class _Attempt:
     def _open_socket(self, _purpose: int, address: tuple[int, int, int, tuple[str, int]]) -> socket.socket | int:
         family, kind, protocol, (host, *_) = address
         self._again |= self._sent
-        if self._again or not self._dial.permits(host):
+        opened = None if self._again else self._dial.open(family, kind, protocol, host)
+        if opened is None:
             return pycurl.SOCKET_BAD
-        opened = socket.socket(family, kind, protocol)
         self._opened.append(opened)  # pycurl takes a copy of the descriptor
         return opened
 

@@ -245,9 +245,9 @@ def proxy_headers(channel: Channel) -> dict[str, str]:
 def _dial(attempt: Attempt, host: str, port: int) -> socket.socket:
     problem: OSError = OSError(f"no address of {host} may be dialled")
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        if not attempt.dial.permits(str(address[0])):
+        sock = attempt.dial.open(family, kind, protocol, str(address[0]))
+        if sock is None:
             continue
-        sock = socket.socket(family, kind, protocol)
         try:
             sock.settimeout(min(attempt.channel.connect_timeout_seconds, attempt.left_seconds))
             sock.connect(address)

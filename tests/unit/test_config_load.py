@@ -58,6 +58,9 @@ def test_the_platforms_of_the_example_are_built(example: Config) -> None:
     assert scheduler.connector.guarantee is Guarantee.CONVERGE
     assert isinstance(scheduler.channel.auth, Bearer)
     assert [str(network) for network in scheduler.channel.allow_addresses] == ["127.0.0.0/8"]
+    assert (scheduler.channel.hosts, scheduler.channel.bind) == (("127.0.0.1",), None)
+    assert archive.channel.hosts == ("archive.example", "*.archive.example")
+    assert archive.channel.bind == "wg0"
     assert isinstance(archive.channel.auth, Basic)
     assert archive.channel.proxy is not None
 

@@ -68,7 +68,8 @@ DATABASE = """
             "",
             "14: connectors.Scheduler.auth: kind sql takes a user and a password (write basic)",
         ),
-        ("proxy: http://p:1", "", "14: connectors.Scheduler.proxy: kind sql uses no HTTP proxy (remove it)"),
+        ("proxy: http://p:1", "", "14: connectors.Scheduler.proxy: kind sql speaks no HTTP (remove proxy)"),
+        ("bind: wg0", "", "14: connectors.Scheduler.bind: kind sql speaks no HTTP (remove bind)"),
         ("", "sqlite:///court.db", "10: connectors.Scheduler: sqlite:///court.db does not name a file from the root"),
         ("", "postgresql://db.example", "10: connectors.Scheduler: postgresql://db.example does not name one database"),
         (
