@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cdc.config import Built, Config
+from cdc.config.models import ConnectorConfig
 from cdc.lane.house import House
 from cdc.lane.policy import LanePolicy, RetryPolicy
 from cdc.lane.routing import Routes, compile_routes
 from cdc.lane.worker import LaneWorker
 from outbox.db import Connection
+from outbox.flow import Limits
 from outbox.lanes import LaneId, Registration
 from outbox.ledger import LaneLedger
 from outbox.model import Guarantee, Verified
@@ -33,7 +35,7 @@ class Kit:
 
     def worker(self, connection: Connection, lane: LaneId, house: House) -> LaneWorker:
         """A worker for ``lane`` with connections of its own."""
-        policy = self.policy
+        policy = self.policy.of_lane(lane.lane, lane.lanes)
         ledger = LaneLedger(connection, lane, policy.guarantee, dead_blocks=policy.hold_after_reject)
         courier = self.built.courier(policy.guarantee)
         return LaneWorker(ledger, courier, self.routes, policy, house)
@@ -65,10 +67,17 @@ def _kit(config: Config, name: str) -> Kit:
         lanes=settings.lanes,
         from_now=settings.start == "now",
         subject=config.subject(name),
+        limits=limits_of(settings),
     )
     return Kit(
         _policy(config, built, registration), compile_routes(definition), built, registration, config.daemon.witness
     )
+
+
+def limits_of(settings: ConnectorConfig) -> Limits:
+    """What all lanes of a connector share. Without a word about it, the bucket holds what half a second brings."""
+    burst = settings.burst or max(1.0, settings.rate / 2) if settings.rate else None
+    return Limits(settings.rate, burst, settings.max_in_flight)
 
 
 def _policy(config: Config, built: Built, registration: Registration) -> LanePolicy:
@@ -88,4 +97,7 @@ def _policy(config: Config, built: Built, registration: Registration) -> LanePol
         ),
         quiet_seconds=built.connector.quiet_seconds,
         window_seconds=built.connector.window_seconds,
+        rate=settings.rate,
+        max_in_flight=settings.max_in_flight,
+        fuse=settings.fuse,
     )

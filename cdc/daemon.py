@@ -19,7 +19,7 @@ from cdc.keeper import DRAIN_MARGIN_SECONDS, Berth, Keeper
 from cdc.lane.house import no_point
 from cdc.lane.tide import Tide
 from cdc.receivers.aging import Aging
-from cdc.receivers.roster import ACTOR, Roster
+from cdc.receivers.roster import Roster
 from cdc.sentinel import Sentinel
 from cdc.watch.collector import DatabaseCollector
 from cdc.watch.logs import fields
@@ -28,6 +28,7 @@ from cdc.watch.observe import Event, LineageLost, Observer
 from cdc.watch.pulse import Pulse
 from cdc.watch.web import Web
 from outbox import db, doctor, vitals
+from outbox.lanes import DAEMON
 from outbox.lineage import LineageBroken, Lost
 from outbox.model import HmsSyncError
 from outbox.statements import statement
@@ -127,7 +128,7 @@ class Daemon:
         if missing := migrate.pending(self._dsn):
             raise HmsSyncError(f"the outbox lacks {len(missing)} migration(s): run `hms-sync migrate`")
         with db.connect(self._dsn, name="hms-sync doctor") as connection:
-            self._sentinel.open(connection, actor=ACTOR)
+            self._sentinel.open(connection, actor=DAEMON)
             findings = doctor.diagnose(connection)
         broken = [finding for finding in findings if finding.level == "broken"]
         if broken:

@@ -17,7 +17,7 @@ from cdc.lane.worker import LaneWorker
 from cdc.receivers.admission import admitted, standing_of
 from cdc.sentinel import Sentinel
 from connectors.clock import boottime
-from outbox import db, lanes, ondemand
+from outbox import db, flow, lanes, ondemand
 from outbox.lanes import LaneId, LeaseLost, Worker
 from outbox.model import AuditOutcome, DeliveryState, Json
 from outbox.ondemand import Progress
@@ -77,7 +77,7 @@ def _await(aid: Aid, connection: db.Connection, change_id: int, until: float) ->
     worker = Worker(connection, uuid4(), connectors=[connector], lease_seconds=kit.policy.lease_seconds)
     while (result := _verdict(ondemand.progress(connection, connector, change_id))) is None:
         if time.monotonic() >= until:
-            return Result(delivered=False, reason="not delivered yet: earlier work is ahead of it", open=True)
+            return Result(delivered=False, reason=_why_not_yet(connection, connector), open=True)
         leased_at = boottime()
         lane = worker.acquire([connector], lane=lane_no)
         if lane is None:
@@ -89,6 +89,13 @@ def _await(aid: Aid, connection: db.Connection, change_id: int, until: float) ->
         except LeaseLost:
             lanes.note_fenced(connection, lane, refused=True)
     return result
+
+
+def _why_not_yet(connection: db.Connection, connector: str) -> str:
+    found = flow.standings(connection).get(connector)
+    if found is not None and found.breaker != "closed":
+        return f"not delivered yet: the platform is in trouble ({found.why})"
+    return "not delivered yet: earlier work is ahead of it"
 
 
 def _drive(driver: LaneWorker, connection: db.Connection, connector: str, change_id: int, until: float) -> None:

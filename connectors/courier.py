@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import cast
 
@@ -184,16 +184,9 @@ class Courier:
         return None
 
     def _end(self, run: _Run, outcome: Outcome) -> None:
-        outcome = redacted(self._patient(_honest(run, outcome)), self._secrets())
+        outcome = redacted(_honest(run, outcome), self._secrets())
         seconds = boottime() - run.started
         self._ended.append(Attempt(run.delivery, run.message, outcome, run.request_hash, seconds, run.requests))
-
-    def _patient(self, outcome: Outcome) -> Outcome:
-        """A connector that asks before it writes again asks only when every late copy must be dead."""
-        quiet = self._connector.quiet_seconds
-        if not isinstance(outcome, Unknown) or quiet <= 0:
-            return outcome
-        return replace(outcome, retry_after_seconds=max(outcome.retry_after_seconds or 0.0, quiet))
 
 
 def deliver_now(courier: Courier, delivery: Delivery, message: Message, remote: RemoteObject | None) -> Attempt:

@@ -39,11 +39,16 @@ class LaneState:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a lane sees when it looks up: seconds until the next delivery is due, and until the next suspect is."""
+    """What a lane sees when it looks up: seconds until the next delivery is due, and until the next suspect is.
+
+    ``trips``: how often in a row the connector's breaker has opened; it is open for ``open_for`` seconds more.
+    """
 
     paused: bool = False
     due_in: float | None = None
     suspect_due_in: float | None = None
+    trips: int = 0
+    open_for: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

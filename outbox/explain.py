@@ -140,6 +140,8 @@ def _why_idle(row: Row) -> str:
         return f"the connector is paused: {row['paused_reason']}"
     if not row["lane_owned"]:
         return "no daemon serves this connector now (start `hms-sync run`)"
+    if row["breaker"] in ("open", "half_open"):
+        return f"the platform is in trouble, and is tried again by itself: {row['why']}"
     if row["state"] == "waiting":
         failed = f" after: {row['last_error']}" if row["last_error"] else ""
         return f"to be sent at {moment(row['due_at'])}{failed}"

@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
+from outbox import flow
 from outbox.db import Connection
+from outbox.flow import FlowStanding
 from outbox.lineage import Standing, standing
 from outbox.selector import Selector
 from outbox.statements import statement
@@ -67,7 +69,7 @@ class ConnectorStatus:
     paused: bool
     paused_reason: str | None
     mapping_version: str
-    breaker: Mapping[str, Any]
+    flow: FlowStanding | None
     record_types: tuple[str, ...]
     lanes: tuple[LaneStatus, ...]
     backlog: int
@@ -107,9 +109,11 @@ def status(connection: Connection, connector: str | None = None) -> Status:
         deliveries = read(connection, "open_deliveries", only)
         log = read(connection, "log_size", {})
         end = read(connection, "log_end", {})[0]
+        flows = flow.standings(connection)
+        connectors = read(connection, "connectors", only)
         return Status(
             at=now,
-            connectors=tuple(_connector(row, lanes, deliveries, now) for row in read(connection, "connectors", only)),
+            connectors=tuple(_connector(row, lanes, deliveries, flows.get(row["name"]), now) for row in connectors),
             workers=tuple(read(connection, "workers", {"alive_seconds": ALIVE_SECONDS})),
             log=tuple(log),
             log_bytes=sum(row["bytes"] for row in log),
@@ -120,7 +124,9 @@ def status(connection: Connection, connector: str | None = None) -> Status:
         )
 
 
-def _connector(row: Row, lanes: Sequence[Row], deliveries: Sequence[Row], now: datetime) -> ConnectorStatus:
+def _connector(
+    row: Row, lanes: Sequence[Row], deliveries: Sequence[Row], shared: FlowStanding | None, now: datetime
+) -> ConnectorStatus:
     own_lanes = tuple(_lane(lane) for lane in lanes if lane["connector"] == row["name"])
     own = [delivery for delivery in deliveries if delivery["connector"] == row["name"]]
     ages = [lane.oldest_at for lane in own_lanes] + [d["oldest_at"] for d in own if d["state"] != "dead"]
@@ -130,6 +136,7 @@ def _connector(row: Row, lanes: Sequence[Row], deliveries: Sequence[Row], now: d
     return ConnectorStatus(
         **facts,
         verdict=_verdict(row),
+        flow=shared,
         record_types=tuple(row["record_types"]),
         lanes=own_lanes,
         backlog=backlog,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -13,9 +13,14 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from outbox import flow
 from outbox.db import Connection
+from outbox.flow import Limits
 from outbox.model import Guarantee, HmsSyncError, Json, Verified
 from outbox.statements import statement
+
+DAEMON = "hms-sync daemon"
+"""The actor of what the daemon does on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Registration:
     verified: Verified = Verified.NONE_NEEDED
     accepted: str | None = None
     """Why a person accepts the connector without a passing verdict."""
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def facts(self) -> dict[str, str | None]:
@@ -89,6 +95,7 @@ def register(connection: Connection, wanted: Registration, *, actor: str) -> Non
         )
         if known is None or any(known[name] != value for name, value in wanted.facts.items()):
             _note_change(connection, wanted, known or {}, actor)
+        flow.register(connection, wanted.connector, wanted.limits)
         _register_lanes(connection, wanted)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from outbox import columns as cols
 from outbox.claims import Claim, LaneState, PageRead, Row, Settled, Surroundings, Token, Unsettled
 from outbox.db import Connection
-from outbox.lanes import LaneId, LeaseLost, note_act
+from outbox.flow import Flow
+from outbox.lanes import DAEMON, LaneId, LeaseLost, note_act
 from outbox.model import QUARANTINE_AFTER, Delivery, DeliveryState, Guarantee, HmsSyncError, Json, Record
 from outbox.statements import statement
 
@@ -33,6 +34,7 @@ class LaneLedger:
         self.lane = lane
         self.guarantee = guarantee
         self.dead_blocks = dead_blocks
+        self.flow = Flow(connection, lane.connector, lane.epoch)
         self._connection = connection
 
     # ------------------------------------------------------------ transactions and leases
@@ -196,11 +198,12 @@ class LaneLedger:
         if names:
             self._write("promote_next", names, cols.RECORDS)
 
-    def pause(self, reason: str, worker: str) -> None:
+    def pause(self, reason: str) -> None:
         """The whole platform refuses us: stop the connector, keep the rows, tell why; once."""
         if self.look_around().paused:
             return
-        act = note_act(self._connection, "pause", self.lane.connector, worker, reason)
+        detail = {"lane": self.lane.lane, "epoch": self.lane.epoch}
+        act = note_act(self._connection, "pause", self.lane.connector, DAEMON, reason, detail)
         self._connection.execute(
             statement("lanes", "pause_connector"), {"connector": self.lane.connector, "reason": reason, "act_id": act}
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 from psycopg.errors import InsufficientPrivilege
 
+from outbox import flow
 from outbox.db import Connection
 from outbox.lanes import note_act
 from outbox.model import AuditOutcome, DeliveryState, HmsSyncError, Record
@@ -49,12 +50,14 @@ def pause(connection: Connection, connector: str, *, actor: str, reason: str) ->
 
 
 def resume(connection: Connection, connector: str, *, actor: str, reason: str) -> int:
-    """Start deliveries to ``connector`` again; returns the act's id."""
+    """Start deliveries to ``connector`` again, its breaker closed; returns the act's id."""
     person = Person(actor, reason)
     with acting(connection):
         if not known_connector(connection, connector)["paused"]:
             raise HmsSyncError(f"connector {connector} is not paused")
-        return _switch(connection, "resume", connector, person)
+        act = _switch(connection, "resume", connector, person)
+        flow.reset(connection, connector)
+        return act
 
 
 def _switch(connection: Connection, kind: str, connector: str, person: Person) -> int:

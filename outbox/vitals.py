@@ -9,7 +9,8 @@ from typing import Any
 
 from psycopg.conninfo import make_conninfo
 
-from outbox import db
+from outbox import db, flow
+from outbox.flow import FlowStanding
 from outbox.model import DeliveryState
 from outbox.statements import statement
 
@@ -56,6 +57,7 @@ class Vitals:
     oldest_transaction_seconds: float | None
     connectors: tuple[ConnectorVitals, ...]
     classes: tuple[ConnectorClass, ...]
+    flows: Mapping[str, FlowStanding]
 
 
 @dataclass(slots=True)
@@ -103,6 +105,7 @@ def read(connection: db.Connection) -> Vitals:
         oldest_transaction_seconds=_rows(connection, "oldest_transaction")[0]["seconds"],
         connectors=tuple(_vitals(name, total) for name, total in sorted(sums.items())),
         classes=tuple(ConnectorClass(**row) for row in _rows(connection, "classes")),
+        flows=flow.standings(connection),
     )
 
 

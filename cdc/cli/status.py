@@ -10,8 +10,10 @@ import typer
 from cdc.cli.options import Connector
 from cdc.cli.output import Output, ago
 from cdc.cli.session import lost_deliveries, session_of
+from cdc.config.units import rate_text
 from outbox import inspect
 from outbox.explain import holder
+from outbox.flow import FlowStanding
 from outbox.inspect import ConnectorStatus, LaneStatus, Status
 from outbox.lineage import ORDER, Lost, Standing, counted, judge
 from outbox.operate import known_connector
@@ -21,6 +23,8 @@ _CONNECTOR = (
     *("connector", "kind", "guarantee", "verified", "state", "backlog", "open", "dead", "oldest"),
     *("last applied", "mapping"),
 )
+
+_FLOW = ("connector", "breaker", "open until", "why", "rate", "tokens", "at most in flight")
 
 
 def register(app: typer.Typer) -> None:
@@ -68,6 +72,9 @@ def _tell(output: Output, found: Status, lost: Sequence[Lost]) -> None:
         output.line("The outbox knows no connector yet: `hms-sync run` registers those of the config.")
     else:
         output.table(_CONNECTOR, [_connector(one) for one in found.connectors])
+        if limited := [one for one in found.connectors if _is_worth_telling(one.flow)]:
+            output.line()
+            output.table(_FLOW, [_flow(one) for one in limited])
         output.line()
         lanes = [_lane(one, lane) for one in found.connectors for lane in one.lanes]
         output.table(("connector", "lane", "owner", "lease left", "position", "page"), lanes)
@@ -96,7 +103,22 @@ def _verified(one: ConnectorStatus) -> str | None:
     return f"failed: {seen}" if one.verified == "failed" else seen
 
 
+def _is_worth_telling(flow: FlowStanding | None) -> bool:
+    return flow is not None and (flow.breaker != "closed" or flow.rate is not None or flow.max_in_flight is not None)
+
+
+def _flow(one: ConnectorStatus) -> tuple[Any, ...]:
+    flow = one.flow
+    assert flow is not None  # noqa: S101  only those that are worth telling
+    breaker = flow.breaker.replace("_", "-") + (" (being tried)" if flow.probe_epoch is not None else "")
+    rate = None if flow.rate is None else rate_text(flow.rate)
+    tokens = None if flow.tokens is None else f"{int(flow.tokens)} of {flow.burst:g}"
+    return (one.name, breaker, flow.open_until, flow.why, rate, tokens, flow.max_in_flight)
+
+
 def _movement(one: ConnectorStatus) -> str:
+    if one.flow is not None and one.flow.breaker != "closed":
+        return f"the platform is in trouble: {one.flow.why}"
     unowned = sum(not lane.owned for lane in one.lanes)
     return "running" if not unowned else f"{unowned} of {len(one.lanes)} lanes without a daemon"
 

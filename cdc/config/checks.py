@@ -96,6 +96,18 @@ def _deadline_for(lease: timedelta) -> timedelta:
     return longest - longest % timedelta(seconds=1) if longest >= timedelta(seconds=1) else longest
 
 
+def _limits_fit(subject: Subject) -> Iterator[Mistake]:
+    for path, _name, connector in subject.connectors():
+        if connector.burst is not None and connector.rate is None:
+            yield subject.document.mistake((*path, "burst"), "is the reserve of a rate that is not there (add rate)")
+        if connector.max_in_flight is not None and connector.max_in_flight < connector.lanes:
+            yield subject.document.mistake(
+                (*path, "max_in_flight"),
+                f"leaves some of the {connector.lanes} lanes nothing to send (raise it to {connector.lanes}, or "
+                "start the connector under a new name with fewer lanes)",
+            )
+
+
 def _one_record_type_per_table(subject: Subject) -> Iterator[Mistake]:
     seen: dict[tuple[str, str], str] = {}
     for record_type, capture in subject.model.capture.items():
@@ -214,6 +226,7 @@ _Check = Callable[[Subject], Iterator[Mistake]]
 _CHECKS: Final[tuple[_Check, ...]] = (
     _routes_refer_to_something,
     _deadlines_fit_into_the_lease,
+    _limits_fit,
     _one_record_type_per_table,
     _dsn_is_one,
     _files_are_readable,

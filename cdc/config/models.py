@@ -15,6 +15,7 @@ from cdc.config.units import (
     Beside,
     BesideOrOff,
     Count,
+    CountOrOff,
     Duration,
     HeaderName,
     HeaderValue,
@@ -25,6 +26,7 @@ from cdc.config.units import (
     Pin,
     Plain,
     ProxyUrl,
+    Rate,
     Reason,
     Size,
     TableName,
@@ -214,6 +216,19 @@ class ConnectorConfig(Section):
     )
     lanes: Count = Field(default=1, ge=1, le=64, description="Shards that may run on different daemons.")
     concurrency: Count = Field(default=16, ge=1, le=1024, description="Records under way at once, per lane.")
+    rate: Rate | None = Field(
+        default=None, description="Attempts per time, all lanes and daemons together: 50/s, 600/m; absent: no limit."
+    )
+    burst: Count | None = Field(
+        default=None, ge=1, le=100_000, description="Attempts at once after a rest; absent: half a second of rate."
+    )
+    max_in_flight: Count | None = Field(
+        default=None, ge=1, le=65_536, description="Records under way at once, all lanes and daemons together."
+    )
+    fuse: CountOrOff = Field(
+        default=50,
+        description="The connector pauses when most of so many latest records fail in the same way; `off`: never.",
+    )
     page_size: Count = Field(default=500, ge=1, le=10_000, description="Changes claimed at once, per lane.")
     start: Literal["beginning", "now"] = Field(
         default="beginning", description="What a connector new to the outbox starts with."

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, ValidationInfo, WithJsonSchema
 
 from connectors.sizes import PATTERN as SIZE
 from connectors.sizes import size
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
+_RATE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)/(s|m|h)")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 _TABLE = re.compile(r'("[^"]+"|[^\s".;]+)(\.("[^"]+"|[^\s".;]+))?')
@@ -48,6 +49,23 @@ def duration_text(value: timedelta) -> str:
         if milliseconds and milliseconds % length == 0:
             return f"{milliseconds // length}{unit}"
     return f"{milliseconds}ms"
+
+
+def rate(value: object) -> float:
+    """``50/s``, ``600/m``, ``1000/h`` as a number per second."""
+    match = _RATE.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not Decimal(match[1]):
+        raise ValueError("is not a rate (write a number and a time: 50/s, 600/m, 1000/h)")
+    return float(Decimal(match[1]) / _SECONDS[match[2]])
+
+
+def rate_text(value: float) -> str:
+    """A rate in the form that the config takes."""
+    for unit in ("s", "m", "h"):
+        number = Decimal(str(value)) * _SECONDS[unit]
+        if number >= 1:
+            break
+    return f"{float(number):.6g}/{unit}"
 
 
 def between(low: str, high: str) -> Callable[[timedelta], timedelta]:
@@ -236,9 +254,21 @@ _SIZE_SCHEMA = WithJsonSchema(
 _AS_WRITTEN = PlainSerializer(duration_text, return_type=str, when_used="json")
 
 Duration: TypeAlias = Annotated[timedelta, BeforeValidator(duration), _AS_WRITTEN, _DURATION_SCHEMA]
+Rate: TypeAlias = Annotated[
+    float,
+    BeforeValidator(rate),
+    PlainSerializer(rate_text, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": f"^{_RATE.pattern}$", "examples": ["50/s", "600/m"]}),
+]
 Size: TypeAlias = Annotated[int, BeforeValidator(size), _SIZE_SCHEMA]
 Name: TypeAlias = Annotated[str, AfterValidator(name)]
 Count: TypeAlias = Annotated[int, BeforeValidator(not_a_truth_value)]
+CountOrOff: TypeAlias = Annotated[
+    Annotated[int, Field(ge=5, le=1000)] | None,
+    BeforeValidator(not_off),
+    BeforeValidator(not_a_truth_value),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 5, "maximum": 1000}, {"const": "off"}]}),
+]
 Network: TypeAlias = Annotated[str, AfterValidator(network)]
 HostPattern: TypeAlias = Annotated[str, AfterValidator(host_pattern)]
 Way: TypeAlias = Annotated[str, AfterValidator(way)]

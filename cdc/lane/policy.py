@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from outbox.model import Guarantee
 
@@ -38,10 +38,23 @@ class LanePolicy:
     soft_deadline_seconds: float = 2.0
     hold_after_reject: bool = False
     retry: RetryPolicy = RetryPolicy()
-    quiet_seconds: float = 60.0
-    """VERIFY: how long every late copy of a request may live before the platform is asked."""
+    quiet_seconds: float = 0.0
+    """How long every late copy of a request may live before the platform is asked, where it is asked at all."""
     window_seconds: float | None = None
     """EXACT_WINDOW: how long the platform remembers our key."""
+    rate: float | None = None
+    """Attempts per second of all lanes together."""
+    max_in_flight: int | None = None
+    """Attempts under way at once in all lanes together."""
+    fuse: int | None = None
+    """Of how many of the latest records most must fail alike for the connector to pause."""
+
+    def of_lane(self, lane: int, lanes: int) -> LanePolicy:
+        """The policy of one lane: its share of what may be under way. The shares add up, whoever owns which lane."""
+        if self.max_in_flight is None:
+            return self
+        share = self.max_in_flight // lanes + (lane < self.max_in_flight % lanes)
+        return replace(self, concurrency=min(self.concurrency, share))
 
     @property
     def send_needs_seconds(self) -> float:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cdc.lane.backlog import Backlog
-from cdc.lane.breaker import Breaker
 from cdc.lane.ended import Ended, applied, settled_here, under
+from cdc.lane.gate import Gate
 from cdc.lane.house import House
 from cdc.lane.oversized import with_current_values
 from cdc.lane.policy import LanePolicy
 from cdc.lane.routing import Routes
-from cdc.lane.verdict import Moment, judge, troubles_platform, window_is_over
+from cdc.lane.verdict import Moment, judge, window_is_over
 from cdc.watch.observe import AttemptEnded
 from connectors.courier import Attempt
 from connectors.couriers import AnyCourier
@@ -77,7 +76,7 @@ class Sender:
         self._observe = house.observe
         self._point = house.point
         self._witness = house.witness
-        self._breaker = Breaker(policy.retry)
+        self.gate = Gate(ledger.flow, policy, ledger.lane.lanes, house.observe)
         self._flights: dict[Record, Flight] = {}
         self._remotes: dict[Record, RemoteObject] = {}
 
@@ -91,10 +90,7 @@ class Sender:
     @property
     def room(self) -> int:
         """How many sends may start now."""
-        free = self._policy.concurrency - len(self._flights)
-        if self._breaker.is_open and self._flights:
-            return 0
-        return self._breaker.room(time.monotonic(), free)
+        return self.gate.room(len(self._flights))
 
     def prepare(self) -> tuple[list[Flight], list[Ended]]:
         """What may start now, and the rows that ended without being sent."""
@@ -115,6 +111,7 @@ class Sender:
             self._witness.sent(self._policy.connector, [flight.row.delivery for flight in flights])
         for flight in flights:
             prove_lease()
+            self.gate.spend()
             self._flights[flight.row.delivery.record] = flight
             self._courier.start(flight.row.delivery, flight.message, flight.row.remote)
             self._point("send.started")
@@ -166,7 +163,7 @@ class Sender:
     def _ended(self, attempt: Attempt) -> Ended:
         flight = self._flights.pop(attempt.delivery.record)
         outcome: Outcome = attempt.outcome
-        was_down = self._breaker.is_open
+        was_down = self.gate.is_shut
         self._report(outcome, attempt.seconds)
         if isinstance(outcome, Applied):
             return applied(flight.row, outcome, flight.message, attempt.request_hash)
@@ -191,7 +188,7 @@ class Sender:
         return Ended(row, verdict=verdict, request_hash=request_hash)
 
     def _report(self, outcome: Outcome, seconds: float) -> None:
-        self._breaker.report(troubles_platform(outcome), now=time.monotonic(), jitter=random.random())
+        self.gate.report(outcome)
         error_class = None if isinstance(outcome, Applied) else outcome.error_class
         self._observe(AttemptEnded(self._policy.connector, OUTCOME_NAMES[type(outcome)], error_class, seconds))
 

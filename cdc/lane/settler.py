@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from cdc.lane.ended import Ended, held, in_flight, under
+from cdc.lane.fuse import Fuse
 from cdc.lane.house import House
 from cdc.lane.pager import Pager, Turn
 from cdc.lane.policy import LanePolicy
@@ -31,6 +32,7 @@ class Settler:
         self._observe = house.observe
         self._point = house.point
         self._witness = house.witness
+        self._fuse = Fuse(ledger, policy)
         self._batch: list[Ended] = []
         self._since = 0.0
         self.stirred = False
@@ -78,7 +80,7 @@ class Settler:
 
         ``turning`` False: a page that is done with is left for the lane's next owner to turn.
         """
-        batch, self._batch = self._batch, []
+        batch, self._batch = self._fuse.spare(self._batch), []
         unsettled = [entry.unsettled for entry in batch if entry.verdict is not None]
         unsettled += [held(row) for row in self._followers(batch)]
         bare = [entry.row for entry in batch if entry.row.delivery.fence is None and entry.settled is not None]
@@ -87,10 +89,12 @@ class Settler:
         with self._ledger.transaction():
             self._write(batch, unsettled)
             if reason is not None:
-                self._ledger.pause(reason, f"daemon on behalf of lane {self._ledger.lane.lane}")
+                self._ledger.pause(reason)
+            self._sender.gate.tell()
             turn = self._pager.turn() if turning and self._pager.ends_after(placed) else None
             self._point("settle.before_commit")
         self._point("settle.committed")
+        self._sender.gate.told()
         self.stirred = any(entry.verdict or entry.row.delivery.fence is not None for entry in batch)
         self._after_commit(batch, placed, turn)
         return reason

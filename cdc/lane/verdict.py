@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 
@@ -49,9 +49,9 @@ class Verdict:
 
     @property
     def fingerprint(self) -> str:
-        """Groups failures of one cause: the class and the reason without its numbers."""
+        """Groups failures of one cause: class, status, and the reason without its numbers."""
         text = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+", "#", self.reason)
-        return f"{self.error_class}-{sha256(text.encode()).hexdigest()[:8]}"
+        return f"{self.error_class}-{sha256(f'{self.answer.status} {text}'.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +125,17 @@ def _after_silence(outcome: Unknown, delivery: Delivery, policy: LanePolicy, mom
     return _verdict(outcome, DeliveryState.UNKNOWN, used, due_in=due_in, trouble=True)
 
 
+def spared(verdict: Verdict, delivery: Delivery, pause: str) -> Verdict:
+    """The verdict of a record that is not to blame: it waits for the connector to be resumed, the attempt uncounted."""
+    state = DeliveryState.UNKNOWN if delivery.doubt or verdict.doubt else DeliveryState.WAITING
+    return replace(verdict, state=state, attempts=max(0, verdict.attempts - 1), due_in=0.0, pause=pause)
+
+
 def doubt_due_in(policy: LanePolicy, delay: float) -> float | None:
     """Seconds until a delivery in doubt may be touched again by the daemon itself; None: a person decides."""
     if policy.guarantee is Guarantee.ONCE_OR_ASK:
         return None
-    if policy.guarantee is Guarantee.VERIFY:
-        return max(policy.quiet_seconds, delay)
-    return delay
+    return max(policy.quiet_seconds, delay)
 
 
 def fate_of_the_poisoned(guarantee: Guarantee) -> tuple[DeliveryState, str]:

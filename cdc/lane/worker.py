@@ -113,6 +113,14 @@ class LaneWorker:
 
     def _work(self) -> None:
         """Takes and sends as much as there is room for; or, where something is suspect, one row at a time."""
+        gate, flying = self._sender.gate, self._sender.in_flight
+        if gate.wants(flying) and self._may_send and self._has_work():
+            gate.ask(flying)
+        self._take_and_send()
+        if not self._sender.in_flight:
+            gate.leave()
+
+    def _take_and_send(self) -> None:
         if self._caution.is_called_for and not self._caution.must_finish_first:
             self._caution.step(self._prove_lease, may_send=self._may_send)
             return
@@ -140,13 +148,14 @@ class LaneWorker:
         self._next_look = now + LOOK_AROUND_SECONDS
         seen = self._ledger.look_around()
         self._paused = seen.paused
+        self._sender.gate.seen(seen)
         self._due_at = None if seen.due_in is None else now + seen.due_in
         self._caution.suspect_at = None if seen.suspect_due_in is None else now + seen.suspect_due_in
 
     def _take_work(self) -> None:
         if not self._may_send or not self._sender.room:
             return
-        if self._due_at is not None and time.monotonic() >= self._due_at:
+        if self._is_due and not (self._sender.gate.is_shut and self._sender.backlog.ready):
             self._take_due()
         if not self._pager.is_open and self._something_may_be_new():
             self._take_page()
@@ -214,6 +223,16 @@ class LaneWorker:
     def _may_send(self) -> bool:
         """No send may outlive the lease, none leaves a paused connector."""
         return not self._paused and self._lease.left() >= self._policy.send_needs_seconds
+
+    @property
+    def _is_due(self) -> bool:
+        return self._due_at is not None and time.monotonic() >= self._due_at
+
+    def _has_work(self) -> bool:
+        """True when something could start if there were a permit."""
+        if self._sender.backlog.ready or self._is_due or self._caution.suspect_is_due:
+            return True
+        return not self._pager.is_open and self._something_may_be_new()
 
     def _something_may_be_new(self) -> bool:
         return self._tide.last_id > self._seen_id or self._pager.is_behind or self._pager.has_late_rows

@@ -16,9 +16,10 @@ import psycopg
 from cdc.assembly import Kit
 from cdc.receivers.admission import standing_of
 from cdc.receivers.probing import QUICK_ROUNDS, Order, fingerprint_of, try_receiver
-from cdc.receivers.roster import ACTOR, Roster
+from cdc.receivers.roster import Roster
 from cdc.watch.logs import fields
 from outbox import db, operate, verdicts
+from outbox.lanes import DAEMON
 from outbox.model import HmsSyncError, Verified
 from outbox.verdicts import ReceiverVerdict, Standing
 
@@ -107,7 +108,7 @@ class Aging:
         order = Order(rounds=QUICK_ROUNDS, quick=True, scratch_url=standing.scratch_url)
         verdict = try_twice(lambda: try_receiver(kit, order, progress))
         with connection.transaction():
-            verdicts.record(connection, verdict, actor=ACTOR, why=why)
+            verdicts.record(connection, verdict, actor=DAEMON, why=why)
             self._roster.review(connection)
         _LOG.info("a receiver was verified again", extra=fields(connector=verdict.connector, verdict=verdict.sentence))
 

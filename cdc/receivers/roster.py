@@ -11,10 +11,10 @@ from cdc.receivers.admission import Admission, NotAdmitted, admit
 from cdc.watch.logs import fields
 from cdc.watch.observe import ConnectorPaused, Observer
 from outbox import db, lanes, operate, verdicts
+from outbox.lanes import DAEMON
 from outbox.model import ErrorClass
 
 _LOG = logging.getLogger(__name__)
-ACTOR = "hms-sync daemon"
 
 
 class Roster:
@@ -72,7 +72,7 @@ class Roster:
 
     def _pause(self, connection: db.Connection, connector: str, reason: str) -> None:
         if not verdicts.is_paused(connection, connector):
-            operate.pause(connection, connector, actor=ACTOR, reason=reason)
+            operate.pause(connection, connector, actor=DAEMON, reason=reason)
             self._observe(ConnectorPaused(connector, ErrorClass.MISCONFIGURED))
 
     def _now(self, admission: Admission) -> Mapping[str, Kit]:
@@ -84,4 +84,4 @@ class Roster:
 
 def _register(connection: db.Connection, admission: Admission) -> None:
     for kit in admission.kits.values():
-        lanes.register(connection, kit.registration, actor=ACTOR)
+        lanes.register(connection, kit.registration, actor=DAEMON)

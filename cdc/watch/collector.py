@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from outbox import vitals
 from outbox.db import Connection
+from outbox.flow import FlowStanding
 from outbox.model import HmsSyncError
 from outbox.vitals import ConnectorClass, ConnectorVitals, Vitals
 
@@ -91,6 +92,7 @@ def families(found: Vitals | None) -> Iterator[GaugeMetricFamily | CounterMetric
     yield from _of_ledger(found)
     yield from _of_connectors(found.connectors if found else ())
     yield _classes(found.classes if found else ())
+    yield from _flows(found.flows if found else {})
 
 
 def _of_ledger(found: Vitals | None) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
@@ -158,3 +160,32 @@ def _classes(classes: tuple[ConnectorClass, ...]) -> GaugeMetricFamily:
     for one in classes:
         family.add_metric([one.connector, one.guarantee, one.verified], 1)
     return family
+
+
+def _open_until(flow: FlowStanding) -> float | None:
+    return None if flow.open_until is None else flow.open_until.timestamp()
+
+
+_OF_FLOW: tuple[tuple[str, str, Callable[[FlowStanding], float | None]], ...] = (
+    ("hms_sync_breaker_open_until_timestamp_seconds", "When an open breaker lets a probe through.", _open_until),
+    ("hms_sync_rate_limit", "Attempts per second that the connector may start; absent: no limit.", lambda f: f.rate),
+    ("hms_sync_rate_tokens", "Attempts that it may start at once now; absent: no limit.", lambda f: f.tokens),
+    ("hms_sync_in_flight_limit", "Attempts that may be under way; absent: no limit.", lambda f: f.max_in_flight),
+)
+BREAKER_STATES = ("closed", "open", "half_open")
+
+
+def _flows(flows: Mapping[str, FlowStanding]) -> Iterator[GaugeMetricFamily]:
+    breaker = GaugeMetricFamily(
+        "hms_sync_connector_breaker", "1 for the state of the connector's breaker.", labels=["connector", "state"]
+    )
+    for connector, found in flows.items():
+        for state in BREAKER_STATES:
+            breaker.add_metric([connector, state], state == found.breaker)
+    yield breaker
+    for name, help_text, value in _OF_FLOW:
+        family = GaugeMetricFamily(name, help_text, labels=["connector"])
+        for connector, found in flows.items():
+            if (figure := value(found)) is not None:
+                family.add_metric([connector], figure)
+        yield family

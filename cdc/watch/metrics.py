@@ -44,6 +44,7 @@ class Metrics:
             observe.LaneTaken: self._on_lane_taken,
             observe.LaneGivenUp: self._on_lane_given_up,
             observe.ConnectorPaused: self._on_paused,
+            observe.BreakerOpened: self._on_breaker_opened,
             observe.Quarantined: self._on_quarantined,
             observe.Polled: self._on_polled,
             observe.LineageLost: self._on_lineage_lost,
@@ -102,6 +103,7 @@ class Metrics:
             "hms_sync_lost_deliveries", "Deliveries that such a database does not know.", registry=self.registry
         )
         self._pauses = self._counter("connector_pauses", "Pauses made by the daemon itself.", "error_class")
+        self._breaker_openings = self._counter("breaker_openings", "Times this daemon opened the breaker for all.")
         self._quarantined = self._counter(
             "quarantined", "Deliveries put aside because process after process died of them."
         )
@@ -140,8 +142,9 @@ class Metrics:
 
     def _on_lane_taken(self, event: observe.LaneTaken) -> None:
         """Rare counters begin at 0 here: a counter that appears with its first event hides that event from rates."""
-        for rare in (self._lease_losses, self._quarantined, self._stragglers, self._pages, self._changes, self._polls):
-            rare.labels(event.connector)
+        often = (self._stragglers, self._pages, self._changes, self._polls)
+        for counter in (self._lease_losses, self._quarantined, self._breaker_openings, *often):
+            counter.labels(event.connector)
         with self._lock:
             self._lanes.add((event.connector, event.lane))
             self._count_lanes(event.connector)
@@ -151,6 +154,9 @@ class Metrics:
 
     def _on_paused(self, event: observe.ConnectorPaused) -> None:
         self._pauses.labels(event.connector, event.error_class).inc()
+
+    def _on_breaker_opened(self, event: observe.BreakerOpened) -> None:
+        self._breaker_openings.labels(event.connector).inc()
 
     def _on_quarantined(self, event: observe.Quarantined) -> None:
         self._quarantined.labels(event.connector).inc(event.deliveries)

@@ -80,10 +80,17 @@ class LaneGivenUp:
 
 @dataclass(frozen=True, slots=True)
 class ConnectorPaused:
-    """The daemon paused a connector by itself: credentials refused, platform misconfigured, or no longer verified."""
+    """The daemon paused a connector by itself: credentials refused, misconfigured, unverified by now, or the fuse."""
 
     connector: str
     error_class: ErrorClass
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerOpened:
+    """A lane of this daemon saw the platform in trouble, and opened the connector's breaker for all daemons."""
+
+    connector: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,7 @@ Event: TypeAlias = (
     | LaneTaken
     | LaneGivenUp
     | ConnectorPaused
+    | BreakerOpened
     | Quarantined
     | Polled
     | LineageLost

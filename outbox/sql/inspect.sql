@@ -5,7 +5,7 @@
 SELECT k.name, k.kind, k.guarantee,
        CASE WHEN k.verified <> 'accepted' AND NOT v.passed THEN 'failed' ELSE k.verified END AS verified, k.accepted,
        v.at AS verdict_at, v.declared AS verdict_declared, v.carries AS verdict_carries, v.fingerprint AS verdict_fingerprint,
-       k.paused, k.paused_reason, k.mapping_version, k.breaker,
+       k.paused, k.paused_reason, k.mapping_version,
        ARRAY(SELECT jsonb_object_keys(coalesce(m.definition -> 'routes', '{}')) ORDER BY 1) AS record_types,
        coalesce(
            (SELECT max(n.at) FROM (SELECT a.connector, a.outcome, a.at FROM outbox.audit a ORDER BY a.at DESC LIMIT 20000) n
@@ -202,11 +202,12 @@ SELECT k.name AS connector, c.id AS change_id, c.operation, c.captured_at,
         WHERE b.connector = k.name AND b.record_type = c.record_type AND b.record_key = c.record_key
           AND b.change_id < c.id AND (b.state <> 'dead' OR m.definition ->> 'after_reject' = 'hold')
         ORDER BY b.change_id LIMIT 1) AS behind,
-       k.paused, k.paused_reason, p.claimed_at,
+       k.paused, k.paused_reason, p.claimed_at, f.breaker, f.why,
        coalesce(l.owner IS NOT NULL AND l.leased_until > clock_timestamp(), false) AS lane_owned
 FROM outbox.connector k
 JOIN outbox.mapping m ON m.connector = k.name AND m.version = k.mapping_version
 JOIN outbox.change c ON m.definition -> 'routes' ? c.record_type AND (c.connector IS NULL OR c.connector = k.name)
+LEFT JOIN outbox.flow_standing f ON f.connector = k.name
 LEFT JOIN outbox.lane l ON l.connector = k.name AND l.lane = c.key_hash %% l.lanes
 LEFT JOIN LATERAL (
     SELECT * FROM outbox.page p WHERE p.connector = l.connector AND p.lane = l.lane ORDER BY p.page_no DESC LIMIT 1

@@ -405,14 +405,16 @@ WHERE connector = %(connector)s AND change_id = ANY (%(change_ids)s) AND state =
 UPDATE outbox.lane SET recoveries = 0 WHERE connector = %(connector)s AND lane = %(lane)s AND owner = %(owner)s AND epoch = %(epoch)s;
 
 -- look_around
--- What a lane must know between pages: is the connector paused, when is the next delivery due (seconds), and when
--- the next suspect.
-SELECT c.paused,
+-- What a lane must know between pages: is the connector paused, when is the next delivery due (seconds), when the
+-- next suspect, and is the breaker open.
+SELECT c.paused, coalesce(f.trips, 0) AS trips,
+       coalesce(extract(epoch FROM f.open_until - clock_timestamp())::float8, 0) AS open_for,
        (SELECT extract(epoch FROM min(d.due_at) - clock_timestamp())::float8 FROM outbox.delivery d
         WHERE d.connector = c.name AND d.lane = %(lane)s AND d.state IN ('waiting', 'unknown') AND d.deaths < 3) AS due_in,
        (SELECT extract(epoch FROM min(d.due_at) - clock_timestamp())::float8 FROM outbox.delivery d
         WHERE d.connector = c.name AND d.lane = %(lane)s AND d.state IN ('waiting', 'unknown') AND d.deaths >= 3) AS suspect_due_in
 FROM outbox.connector c
+LEFT JOIN outbox.flow f ON f.connector = c.name
 WHERE c.name = %(connector)s;
 
 -- has_ended

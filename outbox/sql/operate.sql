@@ -19,9 +19,9 @@ SET paused = true, paused_reason = %(reason)s, act_id = %(act_id)s, updated_at =
 WHERE name = %(connector)s AND NOT paused;
 
 -- resume
--- Starts a connector again on a person's order, with a closed breaker.
+-- Starts a connector again on a person's order.
 UPDATE outbox.connector
-SET paused = false, paused_reason = NULL, breaker = '{}', act_id = %(act_id)s, updated_at = clock_timestamp()
+SET paused = false, paused_reason = NULL, act_id = %(act_id)s, updated_at = clock_timestamp()
 WHERE name = %(connector)s AND paused;
 
 -- select_open

@@ -16,6 +16,7 @@ from cdc.lane.worker import LaneWorker
 from connectors.clock import boottime
 from connectors.courier import Courier
 from outbox import db
+from outbox.flow import Limits
 from outbox.lanes import LaneId, Registration, Worker, register
 from outbox.ledger import LaneLedger
 from outbox.model import Guarantee
@@ -37,16 +38,20 @@ POLICY = LanePolicy(
     retry=RetryPolicy(attempts=4, base_seconds=0.0, max_seconds=0.0),
     quiet_seconds=0.0,
 )
+NO_LIMITS = Limits()
 
 
 def routes() -> Routes:
     return Routes({TYPE: Route(cast("Transformer", identity))})
 
 
-def registered(connection: db.Connection, policy: LanePolicy = POLICY, *, lanes: int = 1) -> None:
-    """The connector, its mapping version and its lanes are known to the outbox."""
+def registered(
+    connection: db.Connection, policy: LanePolicy = POLICY, *, lanes: int = 1, limits: Limits = NO_LIMITS
+) -> None:
+    """The connector, its mapping version, its lanes and its limits are known to the outbox."""
     definition = {"routes": {TYPE: {"mapping": {"output": "json", "fields": {"n": "n"}}}}}
-    wanted = Registration(policy.connector, "http", policy.guarantee, policy.mapping_version, definition, lanes=lanes)
+    facts = (policy.connector, "http", policy.guarantee, policy.mapping_version, definition)
+    wanted = Registration(*facts, lanes=lanes, limits=limits)
     register(connection, wanted, actor="test")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -15,7 +16,9 @@ from psycopg.conninfo import make_conninfo
 
 from cdc.cli import main
 from cdc.cli.app import hoisted
+from outbox import flow
 from outbox.db import Connection
+from outbox.flow import Flow, Limits
 from tests.factories import Seed
 from tests.fixtures.command_line import Hms
 from tests.fixtures.postgres import MakeDb
@@ -195,6 +198,19 @@ def test_audit_is_shown_and_filtered(seed: Seed, hms: Hms) -> None:
 
 
 # ---------------------------------------------------------------- acting
+
+
+def test_status_tells_of_a_platform_in_trouble_and_of_limits(seed: Seed, hms: Hms) -> None:
+    assert "BREAKER" not in hms("status").out
+    flow.register(seed.db, "PublicCalendar", Limits(0.5, 3.0, 8))
+    Flow(seed.db, "PublicCalendar", 1).trip(0, 600.0, "HTTP 503")
+    (one,) = hms("status", "--json").json["connectors"]
+    told = {name: one["flow"][name] for name in ("breaker", "why", "rate", "burst", "tokens", "max_in_flight")}
+    assert told == {"breaker": "open", "why": "HTTP 503", "rate": 0.5, "burst": 3, "tokens": 3, "max_in_flight": 8}
+    assert one["flow"]["open_until"] > one["flow"]["opened_at"]
+    said = hms("status").out
+    assert "the platform is in trouble: HTTP 503" in said
+    assert re.search(r"PublicCalendar +open +\d{4}-\d\d-\d\d [\d:]+ +HTTP 503 +30/m +3 of 3 +8", said), said
 
 
 def test_pause_and_resume(seed: Seed, hms: Hms) -> None:

@@ -9,6 +9,7 @@ import pytest
 from outbox import inspect, operate
 from outbox.db import Connection, connect
 from outbox.explain import Explanation, explain
+from outbox.flow import Flow
 from outbox.inspect import AuditFilter
 from outbox.selector import Selector
 from tests.factories import TYPE, Seed
@@ -181,6 +182,13 @@ def test_a_paused_connector_is_the_reason(seed: Seed, auditor: Connection) -> No
     seed.change()
     operate.pause(seed.db, "PublicCalendar", actor="ops", reason="platform moves house")
     assert "the connector is paused: platform moves house" in clerk(auditor)
+
+
+def test_a_platform_in_trouble_is_the_reason(seed: Seed, auditor: Connection) -> None:
+    seed.owned()
+    seed.change()
+    Flow(seed.db, "PublicCalendar", 1).trip(0, 600.0, "HTTP 503")
+    assert "the platform is in trouble, and is tried again by itself: HTTP 503" in clerk(auditor)
 
 
 def test_a_held_change_names_the_one_that_holds_it(seed: Seed, auditor: Connection) -> None:

@@ -205,14 +205,6 @@ MUTANTS = (
         f"{LANE}test_a_connector_is_paused_once_however_many_requests_are_refused",
     ),
     Mutant(
-        "breaker",
-        "a platform in trouble is probed by one record at a time",
-        "cdc/lane/breaker.py",
-        "return min(free, 1) if now >= self.closed_again_at else 0",
-        "return free",
-        "tests/unit/test_breaker.py::test_consecutive_failures_stop_the_lane_then_let_one_probe_through",
-    ),
-    Mutant(
         "slow-answer-leaves-page",
         "one slow answer does not stop the lane",
         "cdc/lane/worker.py",

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from tests.mutants import admission, capture, claims, house, lineage, outside, receivers, sending, settling, targets
+from tests.mutants import (
+    admission,
+    capture,
+    claims,
+    flow,
+    house,
+    lineage,
+    outside,
+    receivers,
+    sending,
+    settling,
+    targets,
+)
 
 MUTANTS = (
     *claims.MUTANTS,
     *settling.MUTANTS,
+    *flow.MUTANTS,
     *sending.MUTANTS,
     *receivers.MUTANTS,
     *targets.MUTANTS,

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import simplejson
 
+from cdc.assembly import limits_of
 from cdc.config import Config, ConfigError, load
 from cdc.lane.routing import compile_routes
 from connectors.channel import Basic, Bearer, HeaderKey
+from outbox.flow import Limits
 from outbox.model import Guarantee
 
 DATA = Path(__file__).parents[1] / "data"
@@ -113,6 +115,10 @@ def test_whatever_may_change_a_message_changes_the_version(tmp_path: Path, old: 
     ("old", "new"),
     [
         ("    kind: scheduler", "    lanes: 4\n    concurrency: 2\n    deadline: 5s\n    kind: scheduler"),
+        (
+            "    kind: scheduler",
+            "    rate: 5/s\n    burst: 2\n    max_in_flight: 2\n    fuse: off\n    kind: scheduler",
+        ),
         ("https://platform.example", "https://other.example"),
         ("abc-def", "another-token"),
         ("lease: 30s", "lease: 60s"),
@@ -122,6 +128,40 @@ def test_whatever_may_change_a_message_changes_the_version(tmp_path: Path, old: 
 )
 def test_what_cannot_change_a_message_keeps_the_version(tmp_path: Path, old: str, new: str) -> None:
     assert small(tmp_path).mapping_version("Scheduler") == small(tmp_path, old, new).mapping_version("Scheduler")
+
+
+@pytest.mark.parametrize(
+    ("written", "per_second", "shown"),
+    [
+        ("50/s", 50.0, "50/s"),
+        ("600/m", 10.0, "10/s"),
+        ("30/m", 0.5, "30/m"),
+        ("90/h", 0.025, "1.5/m"),
+        ("1/h", 1 / 3600, "1/h"),
+    ],
+)
+def test_a_rate_has_a_time_and_is_shown_in_one(tmp_path: Path, written: str, per_second: float, shown: str) -> None:
+    scheduler = small(tmp_path, "    kind", f"    rate: {written}\n    kind").connectors["Scheduler"]
+    assert scheduler.rate == pytest.approx(per_second)
+    assert scheduler.model_dump(mode="json")["rate"] == shown
+
+
+@pytest.mark.parametrize(
+    ("written", "limits"),
+    [
+        ("", Limits()),
+        ("rate: 50/s", Limits(50.0, 25.0)),
+        ("rate: 30/m", Limits(0.5, 1.0)),
+        ("rate: 50/s\n    burst: 3\n    max_in_flight: 9", Limits(50.0, 3.0, 9)),
+    ],
+)
+def test_the_limits_of_a_connector(tmp_path: Path, written: str, limits: Limits) -> None:
+    assert limits_of(small(tmp_path, "    kind", f"    {written}\n    kind").connectors["Scheduler"]) == limits
+
+
+@pytest.mark.parametrize(("written", "fuse"), [("", 50), ("fuse: 200", 200), ("fuse: off", None)])
+def test_the_fuse_is_there_unless_it_is_switched_off(tmp_path: Path, written: str, fuse: int | None) -> None:
+    assert small(tmp_path, "    kind", f"    {written}\n    kind").connectors["Scheduler"].fuse == fuse
 
 
 def test_a_changed_schema_file_changes_the_version(tmp_path: Path) -> None:

@@ -284,16 +284,6 @@ def test_the_class_in_force_rules_and_not_the_one_that_the_connector_declares() 
     assert wire.requests == []
 
 
-def test_who_verifies_waits_until_every_late_copy_is_dead() -> None:
-    patient = Scripted(sends(PUT), Guarantee.VERIFY)
-    patient.quiet_seconds = 60
-    outcome = deliver_now(
-        Courier(patient, Wire(SILENCE), deadline_seconds=5, concurrency=1), delivery(), upsert(), None
-    ).outcome
-    assert isinstance(outcome, Unknown)
-    assert outcome.retry_after_seconds == 60
-
-
 def test_no_secret_of_the_channel_leaves_in_an_outcome() -> None:
     wire = Wire(ok(422, b"you sent Bearer t0ps3cret\n"))
     secretive = Courier(Scripted(sends(PUT)), wire, deadline_seconds=5, concurrency=1, secrets=lambda: ("t0ps3cret",))

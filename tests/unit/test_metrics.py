@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,9 +20,11 @@ from cdc.watch import collector, logs, observe
 from cdc.watch.metrics import Metrics
 from cdc.watch.pulse import ALIVE_SECONDS, READY_SECONDS, Pulse
 from outbox.db import Connection
+from outbox.flow import FlowStanding
 from outbox.model import AuditOutcome, ErrorClass, Guarantee, HmsSyncError
 from outbox.vitals import ConnectorClass, ConnectorVitals, Vitals
 
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DOCS = Path(__file__).parents[2] / "docs"
 EVENTS: tuple[observe.Event, ...] = (
     observe.LaneTaken("A", 0),
@@ -36,11 +39,13 @@ EVENTS: tuple[observe.Event, ...] = (
     observe.Settled("A", AuditOutcome.DEAD, Guarantee.CONVERGE),
     observe.RetryScheduled("A", ErrorClass.NETWORK, 7),
     observe.ConnectorPaused("A", ErrorClass.CREDENTIALS),
+    observe.BreakerOpened("A"),
 )
 VITALS = Vitals(
     *(7, 0, 1.5),
     (ConnectorVitals("A", paused=True, backlog=3, ids_behind=4, oldest_seconds=2, deliveries={"dead": 1}),),
     (ConnectorClass("A", "EXACT_CAS", "passed"),),
+    {"A": FlowStanding("open", NOON, NOON, "HTTP 503", None, rate=50.0, burst=25.0, max_in_flight=8, tokens=12.5)},
 )
 
 
@@ -111,6 +116,13 @@ def test_every_kind_of_event_is_counted() -> None:
         ('hms_sync_delivery_latency_seconds_bucket{connector="A",le="0.25"}', 0),
         ('hms_sync_retries_scheduled_total{connector="A",error_class="network"}', 1),
         ('hms_sync_connector_pauses_total{connector="A",error_class="credentials"}', 1),
+        ('hms_sync_breaker_openings_total{connector="A"}', 1),
+        ('hms_sync_connector_breaker{connector="A",state="open"}', 1),
+        ('hms_sync_connector_breaker{connector="A",state="closed"}', 0),
+        ('hms_sync_breaker_open_until_timestamp_seconds{connector="A"}', NOON.timestamp()),
+        ('hms_sync_rate_limit{connector="A"}', 50),
+        ('hms_sync_rate_tokens{connector="A"}', 12.5),
+        ('hms_sync_in_flight_limit{connector="A"}', 8),
         ('hms_sync_quarantined_total{connector="A"}', 2),
         ('hms_sync_lanes_owned{connector="A"}', 1),
         ('hms_sync_build_info{version="1.2.3"}', 1),

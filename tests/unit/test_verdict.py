@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from cdc.lane.policy import LanePolicy, RetryPolicy
-from cdc.lane.verdict import Moment, Verdict, doubt_due_in, judge, troubles_platform
+from cdc.lane.verdict import Moment, Verdict, doubt_due_in, judge, spared, troubles_platform
 from outbox.model import (
     Answer,
     Applied,
@@ -39,7 +39,8 @@ STILL_UNREACHABLE = Unknown(ErrorClass.NETWORK, "connection refused")
 
 
 def policy(guarantee: Guarantee = Guarantee.CONVERGE, **changes: float | None) -> LanePolicy:
-    made = LanePolicy("Board", guarantee, "m1", retry=RETRY, deadline_seconds=2.0, quiet_seconds=30.0)
+    quiet = 30.0 if guarantee is Guarantee.VERIFY else 0.0
+    made = LanePolicy("Board", guarantee, "m1", retry=RETRY, deadline_seconds=2.0, quiet_seconds=quiet)
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -294,3 +295,32 @@ def test_a_delivery_that_dies_in_silence_dies_in_doubt() -> None:
     spent = judged(SILENCE, Guarantee.CONVERGE, replace(DELIVERY, attempt=RETRY.attempts))
     assert (spent.state, spent.doubt) == (DeliveryState.DEAD, True)
     assert not judged(REFUSED).doubt
+
+
+# ---------------------------------------------------------------- the fuse
+
+
+def test_a_record_that_is_spared_waits_uncounted_and_keeps_its_doubt() -> None:
+    dead = judged(REFUSED)
+    doubted = replace(DELIVERY, doubt=True)
+    silent = judged(SILENCE, delivery=replace(DELIVERY, attempt=5))
+    assert (dead.state, silent.state) == (DeliveryState.DEAD, DeliveryState.DEAD)
+    states = [
+        spared(verdict, delivery, "why").state
+        for verdict, delivery in ((dead, DELIVERY), (dead, doubted), (silent, DELIVERY))
+    ]
+    assert states == [DeliveryState.WAITING, DeliveryState.UNKNOWN, DeliveryState.UNKNOWN]
+    waits = spared(dead, DELIVERY, "why")
+    assert (waits.attempts, waits.due_in, waits.pause) == (DELIVERY.attempt - 1, 0.0, "why")
+
+
+def test_a_fingerprint_is_of_class_status_and_reason_without_numbers() -> None:
+    def fingerprint(reason: str, status: int, error_class: ErrorClass = ErrorClass.REFUSED) -> str:
+        return judged(Rejected(error_class, reason, Answer(status))).fingerprint
+
+    here = fingerprint("no room for hearing 17", 422)
+    assert here == fingerprint("no room for hearing 4711", 422)
+    assert here.startswith("refused-")
+    others = {fingerprint("no room for hearing 17", 400), fingerprint("no judge for hearing 17", 422)}
+    assert here not in others | {fingerprint("no room for hearing 17", 422, ErrorClass.CONFLICT)}
+    assert len(others) == 2

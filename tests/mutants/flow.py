@@ -1,0 +1,147 @@
+"""What the lanes of a connector share: breaker, probe, rate, and the fuse."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+BREAKER, TOKENS, FUSE, SQL = "cdc/lane/breaker.py", "cdc/lane/tokens.py", "cdc/lane/fuse.py", "outbox/sql/flow.sql"
+FLOW, ALONE = "tests/integration/test_flow.py::", "tests/unit/test_breaker.py::"
+
+MUTANTS = (
+    Mutant(
+        "breaker",
+        "failures in a row stop the lane",
+        BREAKER,
+        "if not self.is_open:\n            return free",
+        "if True:\n            return free",
+        f"{ALONE}test_consecutive_failures_stop_the_lane_and_are_to_be_told",
+    ),
+    Mutant(
+        "breaker-for-all",
+        "a lane obeys the breaker that another one has opened",
+        BREAKER,
+        "self.trips, self.closed_until = trips, now + open_for",
+        "self.trips, self.closed_until = 0, now + open_for",
+        f"{FLOW}test_one_lane_that_finds_the_platform_down_stops_all",
+    ),
+    Mutant(
+        "one-probe",
+        "one lane of all tries a platform that was down",
+        SQL,
+        "\n  AND (probe_until IS NULL OR probe_until <= clock_timestamp())\nRETURNING trips;",
+        "\nRETURNING trips;",
+        f"{FLOW}test_one_record_of_all_lanes_tries_a_platform_that_was_down",
+    ),
+    Mutant(
+        "probe-comes-back",
+        "the probe of a dead daemon is given back by time",
+        SQL,
+        "(probe_until IS NULL OR probe_until <= clock_timestamp())",
+        "probe_until IS NULL",
+        f"{FLOW}test_the_probe_of_a_dead_daemon_is_given_back_by_time",
+    ),
+    Mutant(
+        "probe-is-left",
+        "a lane without work leaves the probe to another one",
+        "cdc/lane/worker.py",
+        "if not self._sender.in_flight:\n            gate.leave()",
+        "",
+        f"{FLOW}test_a_lane_without_work_leaves_the_probe_to_one_that_has_some",
+    ),
+    Mutant(
+        "probe-closes",
+        "only the holder of the probe closes the breaker",
+        BREAKER,
+        "if probing and self.wanted is None:",
+        "if False:",
+        f"{ALONE}test_a_probe_that_finds_the_platform_working_closes_the_breaker",
+    ),
+    Mutant(
+        "retry-after",
+        "one answer with Retry-After holds all lanes",
+        BREAKER,
+        "elif pause:",
+        "elif False:",
+        f"{FLOW}test_one_answer_with_retry_after_holds_all_lanes[503]",
+    ),
+    Mutant(
+        "trip-under-lease",
+        "the breaker is told in the transaction that proves the lease",
+        "cdc/lane/settler.py",
+        "self._batch = self._fuse.spare(self._batch), []",
+        "self._batch = self._fuse.spare(self._batch), []\n        self._sender.gate.tell()",
+        f"{FLOW}test_a_worker_that_lost_its_lane_opens_nothing",
+    ),
+    Mutant(
+        "tokens-are-needed",
+        "with a rate nothing starts without a token",
+        TOKENS,
+        "return min(free, self.left) if now < self.lapses_at else 0",
+        "return free",
+        f"{FLOW}test_two_lanes_together_keep_to_the_rate",
+    ),
+    Mutant(
+        "tokens-lapse",
+        "a slice of tokens lapses",
+        TOKENS,
+        "min(free, self.left) if now < self.lapses_at else 0",
+        "min(free, self.left)",
+        "tests/unit/test_tokens.py::test_a_slice_lapses_so_that_nobody_saves_up",
+    ),
+    Mutant(
+        "tokens-once",
+        "the bucket gives each token once",
+        SQL,
+        "    WHERE f.connector = %(connector)s\n    FOR UPDATE\n), taken",
+        "    WHERE f.connector = %(connector)s\n), taken",
+        f"{FLOW}test_the_bucket_gives_each_token_once_to_whoever_asks",
+    ),
+    Mutant(
+        "in-flight-shares",
+        "the shares of the lanes add up to what may be in flight",
+        "cdc/lane/policy.py",
+        "share = self.max_in_flight // lanes + (lane < self.max_in_flight % lanes)",
+        "share = self.max_in_flight",
+        "tests/unit/test_tokens.py::test_the_shares_of_the_lanes_add_up_to_what_may_be_under_way",
+    ),
+    Mutant(
+        "fuse",
+        "what fails alike pauses the connector, and the rest waits",
+        FUSE,
+        "if alike <= size // 2:",
+        "if True:",
+        f"{FLOW}test_what_fails_alike_pauses_the_connector_and_the_rest_waits",
+    ),
+    Mutant(
+        "fuse-one-cause",
+        "failures of many causes blow no fuse",
+        FUSE,
+        "sum(end.fingerprint == entry.verdict.fingerprint for end in window)",
+        "sum(end.fingerprint != APPLIED for end in window)",
+        f"{FLOW}test_failures_of_many_causes_pause_nothing",
+    ),
+    Mutant(
+        "fuse-by-record",
+        "one bad record blows no fuse",
+        FUSE,
+        "latest[end.record] = end",
+        'latest[f"{end.record} {len(latest)}"] = end',
+        f"{FLOW}test_one_bad_record_pauses_nothing_however_often_it_changes",
+    ),
+    Mutant(
+        "fuse-is-shared",
+        "the window of the fuse is that of all lanes",
+        FUSE,
+        "noted(self._ledger.flow.recent(), [",
+        "noted((), [",
+        f"{FLOW}test_what_fails_alike_pauses_the_connector_and_the_rest_waits",
+    ),
+    Mutant(
+        "fuse-keeps-doubt",
+        "a doubt is kept when the fuse spares the record",
+        "cdc/lane/verdict.py",
+        "DeliveryState.UNKNOWN if delivery.doubt or verdict.doubt else DeliveryState.WAITING\n    return replace(",
+        "DeliveryState.WAITING\n    return replace(",
+        "tests/unit/test_verdict.py::test_a_record_that_is_spared_waits_uncounted_and_keeps_its_doubt",
+    ),
+)
