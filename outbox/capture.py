@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -176,7 +176,12 @@ def _target(connection: Connection, wanted: CaptureTable, table: Table) -> Targe
             f"{where}: key {', '.join(key)} does not name one record: it needs a unique, valid index of exactly these "
             "columns that is not deferrable or partial, and NOT NULL on each of them"
         )
-    virtual = _virtual(connection, table)
+    if nested := _named(connection, "nested_columns", table) & set(key):
+        raise HmsSyncError(
+            f"{where}: key column {min(nested)} holds an array, a composite or a document, by which no record can be "
+            "asked for; name a unique key of single values (key: [...])"
+        )
+    virtual = _named(connection, "virtual_columns", table)
     _refuse_uncaptured(where, key, wanted, virtual)
     if wanted.where is not None:
         _check_condition(connection, where, table, wanted.where)
@@ -192,12 +197,13 @@ def _target(connection: Connection, wanted: CaptureTable, table: Table) -> Targe
     )
 
 
-def _virtual(connection: Connection, table: Table) -> list[str]:
-    rows = connection.execute(statement("capture", "virtual_columns"), {"relid": table.relid})
-    return [row["name"] for row in rows]
+def _named(connection: Connection, columns: str, table: Table) -> set[str]:
+    """The columns of the table that this statement names."""
+    rows = connection.execute(statement("capture", columns), {"relid": table.relid})
+    return {row["name"] for row in rows}
 
 
-def _refuse_uncaptured(where: str, key: Sequence[str], wanted: CaptureTable, virtual: Sequence[str]) -> None:
+def _refuse_uncaptured(where: str, key: Sequence[str], wanted: CaptureTable, virtual: Collection[str]) -> None:
     if wanted.columns is not None and wanted.exclude is not None:
         raise HmsSyncError(f"{where}: both columns and exclude are given; keep one of them")
     for name in wanted.columns or ():

@@ -41,6 +41,20 @@ WHERE t.tgrelid = ANY (%(relids)s::oid[])
       ('!outbox_update', 'outbox.capture_row'::regproc, 17),
       ('!outbox_truncate', 'outbox.capture_truncate'::regproc, 34));
 
+-- nested_columns
+-- The columns whose JSON is no single value: arrays, composites, json and what has a cast to it (hstore, PostGIS).
+WITH RECURSIVE typed AS (
+    SELECT a.attname AS name, a.atttypid AS type
+    FROM pg_catalog.pg_attribute a
+    WHERE a.attrelid = %(relid)s::oid AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT d.name, t.typbasetype FROM typed d JOIN pg_catalog.pg_type t ON t.oid = d.type WHERE t.typtype = 'd'
+)
+SELECT d.name
+FROM typed d JOIN pg_catalog.pg_type t ON t.oid = d.type
+WHERE t.typcategory = 'A' OR t.typtype = 'c' OR t.oid IN ('json'::regtype, 'jsonb'::regtype)
+   OR EXISTS (SELECT FROM pg_catalog.pg_cast c WHERE c.castsource = t.oid AND c.casttarget = 'json'::regtype);
+
 -- virtual_columns
 -- The generated columns that are not stored: a trigger cannot see their values.
 SELECT a.attname AS name

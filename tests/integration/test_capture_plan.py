@@ -225,6 +225,15 @@ def test_a_table_without_a_key_or_with_a_deferrable_one_is_refused(db: Connectio
         capture.plan(db, [CaptureTable(record_type="late", table="late")])
 
 
+@pytest.mark.parametrize("key", ["text[]", "jsonb", "public.pair", "public.listed"])
+def test_a_key_that_is_no_single_value_is_refused(db: Connection, key: str) -> None:
+    db.execute("CREATE TYPE public.pair AS (a integer, b integer)")
+    db.execute("CREATE DOMAIN public.listed AS integer[]")
+    db.execute(f"CREATE TABLE public.odd (id integer, k {key}, PRIMARY KEY (id, k))".encode())
+    with pytest.raises(HmsSyncError, match="key column k holds an array, a composite or a document"):
+        capture.plan(db, [CaptureTable(record_type="odd", table="odd")])
+
+
 def test_views_partitions_and_parents_of_inheritance_are_refused(db: Connection) -> None:
     db.execute("CREATE VIEW public.shown AS SELECT * FROM public.hearing")
     db.execute("CREATE TABLE public.part (id integer PRIMARY KEY) PARTITION BY LIST (id)")
