@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import pytest
 import simplejson
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.fixtures.debian import require_program
-from tests.servers import free_port, nginx_program, running
+from tests.servers import free_port, running
 
 
 @contextmanager
@@ -54,10 +53,8 @@ def wsgidav(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def nginx_dav(folder: Path) -> Iterator[str]:
-    """Run nginx as a WebDAV server; yields its URL. Skips, loudly, where nginx is not installed."""
-    program = nginx_program()
-    if program is None:
-        pytest.skip("nginx is not installed: THE VERDICT ON IT WAS NOT TESTED (Debian: apt-get install nginx)")
+    """Run nginx as a WebDAV server; yields its URL."""
+    program = require_program("nginx", "nginx")
     port = free_port()
     (folder / "files").mkdir()
     temporary = "".join(

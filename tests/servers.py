@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
+
+from tests.fixtures.debian import require_program
 
 _START_SECONDS = 20.0
 _STOP_SECONDS = 3.0
@@ -73,15 +74,10 @@ class TlsFiles:
     client_ca: Path
 
 
-def nginx_program() -> str | None:
-    return shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-
-
 @contextmanager
 def nginx(folder: Path, tls: TlsFiles) -> Iterator[str]:
     """Run nginx that demands a client certificate; yields its URL, which answers with the method."""
-    program = nginx_program()
-    assert program is not None
+    program = require_program("nginx", "nginx")
     port = free_port()
     config = folder / "nginx.conf"
     temporary = "".join(

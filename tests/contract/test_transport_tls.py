@@ -13,7 +13,7 @@ from connectors.exchange import HttpResponse, TransportFailure
 from outbox.model import ErrorClass, Rejected
 from tests.hostile import OK, answers, applies_and_closes_on_reuse, hostile
 from tests.pki import Pki, https, send
-from tests.servers import TlsFiles, nginx, nginx_program
+from tests.servers import TlsFiles, nginx
 from tests.wire import LOOPBACK
 
 
@@ -78,8 +78,6 @@ def test_a_server_that_refuses_our_certificate_in_the_handshake(
 @pytest.fixture(scope="module")
 def gate(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An nginx that lets in only holders of a client certificate of our authority."""
-    if nginx_program() is None:
-        pytest.skip("nginx is not installed")
     folder = tmp_path_factory.mktemp("nginx")
     server = pki.ca.issue_cert("localhost", "127.0.0.1")
     server.cert_chain_pems[0].write_to_path(folder / "cert.pem")

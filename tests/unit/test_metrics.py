@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,6 +21,7 @@ from outbox.db import Connection
 from outbox.flow import FlowStanding
 from outbox.model import AuditOutcome, ErrorClass, Guarantee, HmsSyncError
 from outbox.vitals import ConnectorClass, ConnectorVitals, Vitals
+from tests.fixtures.debian import require_program
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DOCS = Path(__file__).parents[2] / "docs"
@@ -80,12 +79,7 @@ def samples(metrics: Metrics) -> dict[str, float]:
 
 
 def promtool(*arguments: str, given: bytes = b"") -> None:
-    """Run promtool; where it is missing the test is skipped, except in CI, where it has to be there."""
-    program = shutil.which("promtool")
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("promtool is missing in CI: apt-get install prometheus")
-        pytest.skip("promtool is missing: install prometheus")
+    program = require_program("promtool", "prometheus")
     done = subprocess.run([program, *arguments], input=given, capture_output=True, check=False)
     assert (done.returncode, done.stderr.decode()) == (0, ""), done.stdout.decode()
 
