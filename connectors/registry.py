@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from connectors import scheduler
+from connectors.arcgis import kind as arcgis
 from connectors.caldav import kind as caldav
 from connectors.http import kind as http
 from connectors.kind import ConnectorKind
@@ -14,7 +15,18 @@ from connectors.sql import kind as sql
 from connectors.wfs import kind as wfs
 
 _KINDS: Mapping[str, ConnectorKind] = MappingProxyType(
-    {kind.name: kind for kind in (http.KIND, scheduler.KIND, caldav.KIND, ogc_features.KIND, sql.KIND, wfs.KIND)}
+    {
+        kind.name: kind
+        for kind in (
+            http.KIND,
+            scheduler.KIND,
+            caldav.KIND,
+            ogc_features.KIND,
+            wfs.KIND,
+            arcgis.KIND,
+            sql.KIND,
+        )
+    }
 )
 
 
