@@ -7,6 +7,7 @@ from functools import cache
 from types import MappingProxyType
 
 from connectors import scheduler
+from connectors.arcgis import kind as arcgis
 from connectors.caldav import kind as caldav
 from connectors.file import kind as file
 from connectors.http import kind as http
@@ -31,6 +32,7 @@ OURS: Mapping[str, ConnectorKind] = MappingProxyType(
             file.KIND,
             ogc_features.KIND,
             wfs.KIND,
+            arcgis.KIND,
             webdav.KIND,
             s3.KIND,
         )

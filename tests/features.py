@@ -19,6 +19,7 @@ from tests.records import Lossy
 from tests.wire import LOOPBACK
 from transformers import compile_mapping
 
+ANYBODY = Channel(allow_addresses=LOOPBACK)
 AREA: Mapping[str, Json] = {
     "output": "geojson",
     "key": ["external_id"],
@@ -130,11 +131,16 @@ class MapRecord:
 
 @contextmanager
 def map_record(
-    kind: str, url: str, options: Mapping[str, Any], mapping: Mapping[str, Json] = AREA, **row: Json
+    kind: str,
+    url: str,
+    options: Mapping[str, Any],
+    mapping: Mapping[str, Json] = AREA,
+    channel: Channel = ANYBODY,
+    **row: Json,
 ) -> Iterator[MapRecord]:
     found = kinds()[kind]
     connector = found.build("map", url, found.options.model_validate(options))
-    wire = Lossy(open_transport("curl", Channel(allow_addresses=LOOPBACK), 4))
+    wire = Lossy(open_transport("curl", channel, 4))
     courier = Courier(_http(connector), wire, deadline_seconds=30, concurrency=4)
     start: dict[str, Json] = {
         "title": "first", "fee": 10, "starts": "2026-07-01T08:00:00+00:00", "open": True, "shape": DEGREES.here

@@ -6,10 +6,11 @@ multipolygon of one), so values are compared by what they mean.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from typing import TypeAlias
 
 from connectors.answers import printable
 from connectors.features.shape import Shape, same_shape, shape_of
@@ -22,27 +23,39 @@ class NoFeature(Exception):
     """The message is no feature, or does not name its record; the sentence says what is missing."""
 
 
+KeyOf: TypeAlias = Callable[[Record, Mapping[str, Json]], str]
+"""The key of a record's feature; NoFeature where it has none."""
+
+
+def by_property(name: str) -> KeyOf:
+    """The key is the value of one property, which the mapping makes from the record's key."""
+
+    def key_of(_record: Record, properties: Mapping[str, Json]) -> str:
+        key = key_text(properties.get(name))
+        if key is None:
+            raise NoFeature(f"the feature has no property {name!r} with a text or a whole number; options.key names it")
+        return key
+
+    return key_of
+
+
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """What is delivered. ``key`` is the value of the property that names the record at the platform."""
+    """What is delivered. ``key`` names the record at the platform."""
 
-    record: Record
     message: Message
     key: str
     properties: Mapping[str, Json]
     geometry: Mapping[str, Json] | None
 
     @classmethod
-    def of(cls, record: Record, message: Message, key: str) -> Feature:
+    def of(cls, record: Record, message: Message, key_of: KeyOf) -> Feature:
         """The feature of a message; NoFeature where it is none."""
         document = message.document
         properties, geometry = document.get("properties"), document.get("geometry")
         if document.get("type") != "Feature" or not isinstance(properties, Mapping):
             raise NoFeature(NO_FEATURE)
-        value = key_text(properties.get(key))
-        if value is None:
-            raise NoFeature(f"the feature has no property {key!r} with a text or a whole number; options.key names it")
-        return cls(record, message, value, properties, geometry)
+        return cls(message, key_of(record, properties), properties, geometry)
 
 
 @dataclass(frozen=True, slots=True)

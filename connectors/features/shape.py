@@ -44,10 +44,14 @@ def _parts(value: Json) -> list[list[Position]]:
 
 
 def same_shape(sent: Shape, found: Shape, tolerance: Decimal) -> bool:
-    """True when both have the same parts, each position within ``tolerance``."""
-    return len(sent) == len(found) and all(
-        _same_part(here, there, tolerance) for here, there in zip(sent, found, strict=True)
-    )
+    """True when both have the same parts in any order, each position within ``tolerance``."""
+    left = list(found)
+    for part in sent:
+        match = next((index for index, there in enumerate(left) if _same_part(part, there, tolerance)), None)
+        if match is None:
+            return False
+        del left[match]
+    return not left
 
 
 def _same_part(sent: Part, found: Part, tolerance: Decimal) -> bool:

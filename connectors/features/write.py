@@ -14,7 +14,7 @@ from typing import Protocol, TypeAlias
 from connectors.answers import answer
 from connectors.courier import as_unknown
 from connectors.exchange import Exchange, HttpRequest, HttpResponse
-from connectors.features.feature import Feature, Found, Likeness, NoFeature
+from connectors.features.feature import Feature, Found, KeyOf, Likeness, NoFeature
 from outbox.model import (
     Action,
     Answer,
@@ -63,7 +63,7 @@ _Looked: TypeAlias = Generator[HttpRequest, HttpResponse, "Seen | NotApplied | R
 
 
 def deliver(
-    platform: FeaturePlatform, key: str, delivery: Delivery, message: Message, remote: RemoteObject | None
+    platform: FeaturePlatform, key: KeyOf, delivery: Delivery, message: Message, remote: RemoteObject | None
 ) -> Exchange:
     """The exchange of one delivery."""
     try:

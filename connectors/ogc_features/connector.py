@@ -15,8 +15,8 @@ from pydantic import Field
 from connectors.answers import answer, classify
 from connectors.exchange import Exchange, HttpRequest, HttpResponse
 from connectors.features.answers import MALFORMED, twins, unreadable
-from connectors.features.feature import Feature, Found, Likeness, key_text
-from connectors.features.options import FeatureOptions
+from connectors.features.feature import Feature, Found, Likeness, by_property, key_text
+from connectors.features.options import KeyedFeatureOptions
 from connectors.features.shape import shape_of
 from connectors.features.write import Seen, deliver
 from connectors.http.connector import document_of
@@ -37,7 +37,7 @@ _GONE = frozenset({404, 410})
 _PAGE = 100
 
 
-class OgcFeaturesOptions(FeatureOptions):
+class OgcFeaturesOptions(KeyedFeatureOptions):
     """One collection of an OGC API Features; ``url`` is the landing page of the API."""
 
     collection: Annotated[str, Field(pattern=r"^[^/?#\s]+$")]
@@ -62,7 +62,7 @@ class OgcFeaturesConnector:
         self.quiet_seconds = 0.0 if ours else options.quiet
 
     def exchange(self, delivery: Delivery, message: Message, remote: RemoteObject | None) -> Exchange:
-        return (yield from deliver(self._collection, self._options.key, delivery, message, remote))
+        return (yield from deliver(self._collection, by_property(self._options.key), delivery, message, remote))
 
 
 class _Collection:

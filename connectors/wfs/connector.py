@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from connectors.answers import answer, classify, printable
 from connectors.exchange import Exchange, HttpRequest, HttpResponse
 from connectors.features.answers import MALFORMED, twins, unreadable
-from connectors.features.feature import Feature, Likeness
+from connectors.features.feature import Feature, Likeness, by_property
 from connectors.features.write import Seen, deliver
 from connectors.wfs import xml
 from connectors.wfs.gml import local_name
@@ -51,7 +51,7 @@ class WfsConnector:
             problem = (yield from self._unknown_names(message)) if message.action is Action.UPSERT else None
             if problem is not None:
                 return problem
-            return (yield from deliver(self._service, self._options.key, delivery, message, remote))
+            return (yield from deliver(self._service, by_property(self._options.key), delivery, message, remote))
         except xml.Unwritable as unwritable:
             return Rejected(ErrorClass.MAPPING, str(unwritable))
 
@@ -71,13 +71,13 @@ class WfsConnector:
     def _read(self, response: HttpResponse) -> frozenset[str] | NotApplied | Rejected:
         """The names of the feature type's properties."""
         root = xml.document_of(response)
-        if root is not None and response.status < 500 and (said := xml.complaint(root)) is not None:
-            name = self._options.type_name
-            reason = f"the service does not describe the feature type {name!r}: {printable(said, 300)}"
-            return Rejected(ErrorClass.MISCONFIGURED, reason, answer(response), platform=True)
-        if root is None or not response.ok or not (declared := xml.declared(root)):
+        if root is None or response.status >= 500:
             return unreadable(response, self._service.judge(response, creates=True))
-        return declared
+        if response.ok and (declared := xml.declared(root)):
+            return declared
+        said = xml.complaint(root) or "it declares nothing"  # QGIS Server describes an unknown type as empty
+        reason = f"the service does not describe the feature type {self._options.type_name!r}: {printable(said, 300)}"
+        return Rejected(ErrorClass.MISCONFIGURED, reason, answer(response), platform=True)
 
 
 class _Service:

@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from connectors.features.options import FeatureOptions
+from connectors.features.options import KeyedFeatureOptions
 
 Name = Annotated[str, Field(pattern=r"^[^\W\d][\w.-]*$")]
 
 
-class WfsOptions(FeatureOptions):
+class WfsOptions(KeyedFeatureOptions):
     """One feature type of a Web Feature Service 1.1.0 with transactions; ``url`` is the address of the service."""
 
     type_name: Name
