@@ -4,8 +4,7 @@ The same bytes on every resend and on every machine: no clock, no host time zone
 """
 
 from transformers.compile import Transformer, compile_mapping
-from transformers.definition import definition_hash
-from transformers.engine import engine
+from transformers.engine import definition_hash, engine
 from transformers.errors import MappingError, TransformError
 from transformers.expressions import compile_condition
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 
 import simplejson
 
-from outbox.model import Json
-from transformers.definition import MAX_DEPTH
+from outbox.model import Change, Json
+from transformers.definition import MAX_DEPTH, Node
 from transformers.errors import TransformError, show
+from transformers.format import FormatKind
 from transformers.rows import missing
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -80,3 +83,25 @@ def check_size(body: bytes, path: str) -> bytes:
     if len(body) > MAX_BODY_BYTES:
         raise TransformError(f"{path}: the body has {len(body)} bytes; {MAX_BODY_BYTES} are allowed")
     return body
+
+
+@dataclass(frozen=True, slots=True)
+class JsonFormat:
+    """``output: json``."""
+
+    path: str
+
+    def complete(self, document: Mapping[str, Json], _change: Change) -> dict[str, Json]:
+        return dict(document)
+
+    def encode(self, document: Mapping[str, Json], _change: Change) -> bytes:
+        return encode_json(document, self.path)
+
+
+def _compile(options: Node | None, path: str) -> JsonFormat:
+    if options is not None:
+        raise options.fail("output: json has no options")
+    return JsonFormat(path)
+
+
+JSON = FormatKind("json", "application/json", _compile, has_schemas=True)

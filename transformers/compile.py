@@ -7,44 +7,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
-from outbox.model import Action, Change, Json, Message, Operation
-from transformers.body import check_document, check_size, encode_json
+from outbox.model import Action, Change, HmsSyncError, Json, Message, Operation
+from transformers.body import check_document, check_size
 from transformers.definition import Node, Scope, plain
 from transformers.errors import TransformError
-from transformers.event import CONTENT_TYPE, check_event_fields, compile_event_format
 from transformers.fields import Context, Fields, build, build_what_can_be, compile_fields, compile_null
+from transformers.format import Format, FormatKind
+from transformers.formats import compile_format, formats
 from transformers.plugin import load_plugin
 from transformers.rows import Row, sorted_row
 from transformers.schema import compile_schema
 
-_KEYS = ("output", "fields", "null", "key", "on", "schema", "python", "icalendar")
-_OUTPUTS = {"json": "application/json", "icalendar": CONTENT_TYPE}
+_KEYS = ("output", "fields", "null", "key", "on", "schema", "python")
 
 Build: TypeAlias = Callable[[Change, Row], Any]
 """Makes the document, or (an escape to Python) a whole Message, or None to skip."""
-
-
-class Format(Protocol):
-    """How a document becomes a body."""
-
-    def complete(self, document: Mapping[str, Json], change: Change) -> dict[str, Json]: ...
-
-    def encode(self, document: Mapping[str, Json], change: Change) -> bytes: ...
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class JsonFormat:
-    """``output: json``."""
-
-    path: str
-
-    def complete(self, document: Mapping[str, Json], _change: Change) -> dict[str, Json]:
-        return dict(document)
-
-    def encode(self, document: Mapping[str, Json], _change: Change) -> bytes:
-        return encode_json(document, self.path)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -121,30 +100,32 @@ def compile_mapping(name: str, definition: Mapping[str, Json], columns: Collecti
     """The mapping, checked whole; MappingError names the place. ``columns``: those captured, when known."""
     path = f"mappings.{name}"
     node = Node(path, plain(definition, path))
-    spec = node.object(_KEYS)
-    output = node.child("output").choice(_OUTPUTS) if "output" in spec else "json"
+    spec = node.object((*_KEYS, *formats()))
+    kind = _kind(node)
     if ("fields" in spec) == ("python" in spec):
         raise node.fail("a mapping has either fields or python")
-    if "icalendar" in spec and output != "icalendar":
-        raise node.child("icalendar").fail("only for output: icalendar")
-    if "schema" in spec and output != "json":
+    for stray in sorted(spec.keys() & formats().keys() - {kind.name}):
+        raise node.child(stray).fail(f"only for output: {stray}")
+    if "schema" in spec and not kind.has_schemas:
         raise node.child("schema").fail("a JSON Schema is for output: json")
     scope = Scope(None if columns is None else frozenset(columns))
     context = Context(scope, compile_null(node.child("null")) if "null" in spec else None)
     return Transformer(
         name=name,
         path=path,
-        content_type=_OUTPUTS[output],
-        format=_compile_format(node, output),
-        rules=_Rules(node, output, context).compile(),
+        content_type=kind.content_type,
+        format=compile_format(kind, node.child(kind.name) if kind.name in spec else None, path),
+        rules=_Rules(node, kind, context).compile(),
         check=compile_schema(node.child("schema"), path) if "schema" in spec else None,
     )
 
 
-def _compile_format(node: Node, output: str) -> Format:
-    if output == "json":
-        return JsonFormat(node.path)
-    return compile_event_format(node.child("icalendar") if "icalendar" in node.value else None, node.path)
+def _kind(node: Node) -> FormatKind:
+    name = node.child("output").choice(formats()) if "output" in node.value else "json"
+    try:
+        return formats()[name]
+    except HmsSyncError as error:
+        raise node.child("output").fail(str(error)) from error
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -152,7 +133,7 @@ class _Rules:
     """The rules of the five operations: the mapping's fields, changed by what stands under ``on``."""
 
     node: Node
-    output: str
+    format: FormatKind
     context: Context
 
     def compile(self) -> dict[Operation, Rule | None]:
@@ -181,8 +162,8 @@ class _Rules:
         body = special.child("body").boolean() if "body" in spec else False
         if "body" in spec and action is not Action.DELETE:
             raise special.child("body").fail("only a delete has a choice; an upsert always has a body")
-        if body and self.output == "icalendar":
-            raise special.child("body").fail("the delete of an event has no body")
+        if body and not self.format.deletes_have_bodies:
+            raise special.child("body").fail(f"a delete has no body in output: {self.format.name}")
         return Rule(action, self._build(action, special if "fields" in spec else None, body=body), body)
 
     def _build(self, action: Action, special: Node | None, *, body: bool) -> Build:
@@ -211,17 +192,19 @@ class _Rules:
         fields = compile_fields(self.node.child("fields"), self.context)
         if special is not None:
             fields |= compile_fields(special.child("fields"), self.context)
-        if self.output == "icalendar":
-            check_event_fields(self.node.child("fields") if special is None else special.child("fields"), list(fields))
+        self.format.check_fields(
+            self.node.child("fields") if special is None else special.child("fields"), list(fields)
+        )
         return fields
 
     def _key(self, fields: Fields) -> list[str] | None:
-        """The fields that name the record; an event has its uid."""
+        """The fields that name the record, where the mapping or its format says which."""
+        identity = self.format.identity
         if not self._has("key"):
-            return [name for name in ("uid",) if name in fields] if self.output == "icalendar" else None
+            return [name for name in (identity,) if name in fields] if identity is not None else None
         names = [child.text() for child in self.node.child("key").items()]
         for name in names:
-            if name not in fields and not (self.output == "icalendar" and name == "uid"):
+            if name not in fields and name != identity:
                 raise self.node.child("key").fail(f"there is no field {name!r}")
         if not names:
             raise self.node.child("key").fail("name at least one field")

@@ -7,16 +7,12 @@ compile to the same bytes, so numbers and keys are brought to one form before an
 from __future__ import annotations
 
 import difflib
-import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-import simplejson
-
 from outbox.model import Json
 from transformers.errors import MappingError, show
-from transformers.plugin import source_of
 
 MAX_DEPTH = 32
 _MAX_DEFINITION_DEPTH = 100  # a platform's JSON Schema nests deeper than any document
@@ -124,17 +120,3 @@ def _plain_number(value: float | Decimal, path: str) -> int | Decimal:
         raise MappingError(path, f"{value} is out of range")
     text = format(number if number else number.copy_abs(), "f")
     return Decimal(text) if "." in text else int(text)
-
-
-def definition_hash(definition: Mapping[str, Json]) -> str:
-    """Sixteen hex digits that change with anything that can change the bytes of a message.
-
-    The order of ``fields`` counts, because it is the order of the body. The source of a ``python:``
-    function counts when it can be read.
-    """
-    form = plain(definition, "definition")
-    text = simplejson.dumps(form, use_decimal=True, ensure_ascii=True, separators=(",", ":"))
-    digest = hashlib.sha256(text.encode())
-    if isinstance(form.get("python"), str):
-        digest.update(source_of(form["python"]).encode())
-    return digest.hexdigest()[:16]

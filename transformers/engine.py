@@ -5,8 +5,17 @@ Part of every mapping version, so that a lane knows when a page was claimed by a
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
+
+import simplejson
+
+from outbox.model import Json
+from transformers.definition import plain
+from transformers.formats import formats
+from transformers.plugin import source_of
 
 LIBRARIES = ("icalendar", "jmespath", "simplejson", "tzdata")
 EDITION = 1
@@ -17,3 +26,20 @@ EDITION = 1
 def engine() -> str:
     """Our edition and the versions of the libraries that write or decide bytes."""
     return " ".join([str(EDITION), *(f"{name}-{version(name)}" for name in LIBRARIES)])
+
+
+def definition_hash(definition: Mapping[str, Json]) -> str:
+    """Sixteen hex digits that change with anything that can change the bytes of a message.
+
+    The order of ``fields`` counts, because it is the order of the body. The source of a ``python:``
+    function counts when it can be read, and so does the distribution that adds the format.
+    """
+    form = plain(definition, "definition")
+    text = simplejson.dumps(form, use_decimal=True, ensure_ascii=True, separators=(",", ":"))
+    digest = hashlib.sha256(text.encode())
+    if isinstance(form.get("python"), str):
+        digest.update(source_of(form["python"]).encode())
+    output = form.get("output")
+    if isinstance(output, str):
+        digest.update(formats().maker(output).encode())
+    return digest.hexdigest()[:16]

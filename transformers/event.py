@@ -21,6 +21,7 @@ import simplejson
 from outbox.model import Change, Json
 from transformers.definition import Node
 from transformers.errors import TransformError, show
+from transformers.format import FormatKind
 from transformers.moments import compile_zone, parse_when
 from transformers.timezones import rules_of_years
 
@@ -147,6 +148,11 @@ def check_event_fields(node: Node, names: list[str]) -> None:
         raise node.fail("an event needs dtstart")
     if "dtend" in names and "duration" in names:
         raise node.fail("an event has dtend or duration, not both")
+
+
+ICALENDAR = FormatKind(
+    "icalendar", CONTENT_TYPE, compile_event_format, check_event_fields, identity="uid", deletes_have_bodies=False
+)
 
 
 # ---------------------------------------------------------------- values

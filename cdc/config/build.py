@@ -13,7 +13,7 @@ from connectors.channel import Basic, Bearer, Channel, HeaderKey
 from connectors.couriers import AnyConnector, AnyCourier, open_courier
 from connectors.kind import ConnectorKind
 from connectors.registry import kinds
-from outbox.model import Guarantee
+from outbox.model import Guarantee, HmsSyncError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,17 @@ def build(name: str, settings: ConnectorConfig) -> Built:
 def build_connector(name: str, settings: ConnectorConfig) -> AnyConnector:
     """The connector alone: no file is opened, nothing is dialled."""
     kind = kinds()[settings.kind]
-    return kind.build(name, settings.url, options_of(kind, settings))
+    options = options_of(kind, settings)
+    try:
+        return kind.build(name, settings.url, options)
+    except HmsSyncError:
+        raise
+    except Exception as error:
+        maker = kinds().maker(kind.name) or "hms-sync"
+        raise HmsSyncError(
+            f"connector {name}: the kind '{kind.name}' of {maker} cannot build it: {type(error).__name__}: {error}; "
+            "report it to whoever maintains that package"
+        ) from error
 
 
 def options_of(kind: ConnectorKind, settings: ConnectorConfig) -> BaseModel:

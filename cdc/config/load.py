@@ -20,6 +20,7 @@ from cdc.config.explain import explain
 from cdc.config.mistakes import ConfigError, KeyPath, Mistake
 from cdc.config.models import CaptureTable, ConnectorConfig, Daemon, Database, SyncConfig, Web
 from cdc.config.secrets import Expansion
+from connectors.registry import kinds
 from outbox.model import Json
 from transformers import definition_hash
 
@@ -71,11 +72,13 @@ class Config:
     def subject(self, connector: str) -> str:
         """Names what a verdict of the probes is about: kind, address and options, as the file says them.
 
-        References stay unexpanded: no hash of a secret is stored, and a renewed one does not age a verdict.
+        References stay unexpanded: no hash of a secret is stored, and a renewed one does not age a verdict. Another
+        version of a plug-in is another sender, so a verdict is about one version of it.
         """
         settings = self.connectors[connector]
         options = self.source.at(("connectors", connector, "options")) or {}
-        named = [settings.kind, settings.url.rstrip("/"), options]
+        maker = kinds().maker(settings.kind)
+        named = [settings.kind, settings.url.rstrip("/"), options, *([maker] if maker else [])]
         text = simplejson.dumps(named, use_decimal=True, sort_keys=True, separators=(",", ":"))
         return sha256(text.encode()).hexdigest()[:16]
 

@@ -32,7 +32,11 @@ def row_mistakes(subject: Subject) -> Iterator[Mistake]:
 
 
 def _kind(subject: Subject, path: KeyPath, name: str, connector: ConnectorConfig) -> Iterator[Mistake]:
-    kind = kinds().get(connector.kind)
+    try:
+        kind = kinds().get(connector.kind)
+    except HmsSyncError as error:
+        yield subject.document.mistake((*path, "kind"), str(error))
+        return
     if kind is None:
         sentence = f"there is no kind '{connector.kind}' ({did_you_mean(connector.kind, kinds())})"
         yield subject.document.mistake((*path, "kind"), sentence)

@@ -19,7 +19,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from cdc.config.models import SyncConfig
 from cdc.config.units import duration_text
-from connectors.registry import kinds
+from connectors.registry import OURS
 
 BEGIN: Final = "<!-- made by cdc.config.reference -->\n"
 END: Final = "<!-- end -->\n"
@@ -27,7 +27,7 @@ END: Final = "<!-- end -->\n"
 
 def tables() -> str:
     """One table per section, in the order of the file; then the options of each kind."""
-    return "\n".join([*_section("", SyncConfig), *(_kind(name) for name in kinds())])
+    return "\n".join([*_section("", SyncConfig), *(_kind(name) for name in OURS)])
 
 
 def with_tables(page: str) -> str:
@@ -50,7 +50,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def _kind(name: str) -> str:
-    return "\n".join(_section("connectors.NAME.options", kinds()[name].options, f" of kind {name}"))
+    return "\n".join(_section("connectors.NAME.options", OURS[name].options, f" of kind {name}"))
 
 
 def _section(path: str, model: type[BaseModel], note: str = "") -> Iterator[str]:

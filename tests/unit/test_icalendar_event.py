@@ -259,7 +259,7 @@ def test_a_wrong_event_is_refused_when_the_mapping_is_compiled(fields: Json, opt
 
 def test_the_delete_of_an_event_has_no_body() -> None:
     definition = {"output": "icalendar", "fields": {"dtstart": "t"}, "on": {"delete": {"body": True}}}
-    assert definition_refused(definition) == "mappings.m.on.delete.body: the delete of an event has no body"
+    assert definition_refused(definition) == "mappings.m.on.delete.body: a delete has no body in output: icalendar"
 
 
 def test_a_wrong_event_of_one_operation_is_refused() -> None:

@@ -14,6 +14,7 @@ from transformers.compile import _KEYS
 from transformers.event import PROPERTIES
 from transformers.fields import _CONVERSIONS, _KINDS
 from transformers.fixtures import _CHANGE_KEYS, _FIXTURE_KEYS, load_yaml, read_fixtures, run_fixtures
+from transformers.formats import OURS
 from transformers.moments import _DIRECTIVES, _FORMATS
 from transformers.schema import FORMATS
 
@@ -38,7 +39,7 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize(
     "word",
-    [*_KEYS, *_KINDS, *_CONVERSIONS, "map", *PROPERTIES, *_FIXTURE_KEYS, *_CHANGE_KEYS, *_FORMATS, *Operation,
+    [*_KEYS, *OURS, *_KINDS, *_CONVERSIONS, "map", *PROPERTIES, *_FIXTURE_KEYS, *_CHANGE_KEYS, *_FORMATS, *Operation,
      "zone", "assume", "gap", "fold", "domain", "prodid"],
 )  # fmt: skip
 def test_every_word_of_the_language_stands_in_a_table(word: Json) -> None:

@@ -1,0 +1,74 @@
+"""The contract that every kind of connector keeps, at real servers: ours pass what we ask of third parties."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from hms_sync.testing import ConnectorContract, Platform
+from tests.fixtures.postgres import Postgres
+from tests.platforms import Calendar, Scheduler, SqlTable
+from tests.servers import radicale
+from tests.sql_targets import postgresql_target, sqlite_target
+
+TOKEN = "t0ken"
+
+
+@pytest.fixture(scope="module")
+def calendar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with radicale(tmp_path_factory.mktemp("radicale")) as server:
+        yield Calendar(server)
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[Platform]:
+    command = [sys.executable, "-m", "cdc.demo.scheduler_api", "--port", "0"]
+    environment = {**os.environ, "SCHEDULER_TOKEN": TOKEN}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        try:
+            yield Scheduler(process.stdout.readline().decode().strip(), TOKEN)
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def postgresql(postgres: Postgres) -> Iterator[Platform]:
+    name = postgres.create(template=None)
+    with postgresql_target(postgres.dsn(name)) as target:
+        yield SqlTable(target)
+    postgres.drop(name)
+
+
+@pytest.fixture(scope="module")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with sqlite_target(tmp_path_factory.mktemp("sqlite")) as target:
+        yield SqlTable(target)
+
+
+class TestCaldavOnRadicale(ConnectorContract):
+    @pytest.fixture
+    def platform(self, calendar: Platform) -> Platform:
+        return calendar
+
+
+class TestScheduler(ConnectorContract):
+    @pytest.fixture
+    def platform(self, scheduler: Platform) -> Platform:
+        return scheduler
+
+
+class TestSqlOnPostgreSql(ConnectorContract):
+    @pytest.fixture
+    def platform(self, postgresql: Platform) -> Platform:
+        return postgresql
+
+
+class TestSqlOnSqlite(ConnectorContract):
+    @pytest.fixture
+    def platform(self, sqlite: Platform) -> Platform:
+        return sqlite

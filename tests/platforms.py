@@ -1,0 +1,129 @@
+"""Real servers as the contract of connectors sees them: what each kind of ours is measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import count
+
+import requests
+import simplejson
+from pydantic import SecretStr
+
+from connectors.caldav.connector import resource_name
+from connectors.channel import Bearer, Channel
+from connectors.registry import OURS
+from hms_sync.testing import LOOPBACK, Platform
+from outbox.model import Action, Json, Message, Record
+from tests.servers import Radicale
+from tests.sql_targets import SqlTarget
+from tests.trials import HMS
+
+
+def json_message(document: Mapping[str, Json]) -> Message:
+    return Message(Action.UPSERT, document, simplejson.dumps(document).encode())
+
+
+class Calendar(Platform):
+    """A calendar of Radicale; the text is the SUMMARY of an event."""
+
+    kind = OURS["caldav"]
+    channel = HMS
+
+    def __init__(self, server: Radicale) -> None:
+        self._server = server
+        self.url = server.collection
+
+    def upsert(self, key: str, text: str) -> Message:
+        lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//HMS//test//EN", "BEGIN:VEVENT", f"UID:{key}"]
+        lines += ["DTSTAMP:20260101T000000Z", "DTSTART:20260301T100000Z", f"SUMMARY:{text}"]
+        lines += ["END:VEVENT", "END:VCALENDAR", ""]
+        return Message(Action.UPSERT, {}, "\r\n".join(lines).encode(), "text/calendar")
+
+    def delete(self, key: str) -> Message:
+        return Message(Action.DELETE, {})
+
+    def read(self, key: str) -> str | None:
+        answer = self._server.request("GET", self._address(key))
+        if answer.status_code == 404:
+            return None
+        lines = answer.content.decode().replace("\r\n ", "").splitlines()
+        return next(line.removeprefix("SUMMARY:") for line in lines if line.startswith("SUMMARY:"))
+
+    def remove(self, key: str) -> None:
+        self._server.request("DELETE", self._address(key))
+
+    def edit(self, key: str, text: str) -> None:
+        there = self._server.request("GET", self._address(key)).content.decode()
+        edited = there.replace(f"SUMMARY:{self.read(key)}", f"SUMMARY:{text}").encode()
+        self._server.request("PUT", self._address(key), edited, {"Content-Type": "text/calendar"})
+
+    def _address(self, key: str) -> str:
+        return self.url + resource_name(Record("contract", key))
+
+
+class Scheduler(Platform):
+    """The demo's scheduling API; the text is the title of a hearing."""
+
+    kind = OURS["scheduler"]
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
+        self.channel = Channel(auth=Bearer(SecretStr(token)), allow_addresses=LOOPBACK)
+
+    def upsert(self, key: str, text: str) -> Message:
+        times = {"starts_at": "2026-03-01T10:00:00Z", "ends_at": "2026-03-01T11:00:00Z"}
+        return json_message(
+            {"id": key, "case_number": "C-1", "title": text, "room": "1", "status": "scheduled", **times}
+        )
+
+    def delete(self, key: str) -> Message:
+        return Message(Action.DELETE, {"id": key})
+
+    def read(self, key: str) -> str | None:
+        answer = self._call("GET", key)
+        return None if answer.status_code == 404 else str(answer.json()["title"])
+
+    def remove(self, key: str) -> None:
+        self._call("DELETE", key)
+
+    def edit(self, key: str, text: str) -> None:
+        self._call("PUT", key, self.upsert(key, text).body)
+
+    def _call(self, method: str, key: str, body: bytes | None = None) -> requests.Response:
+        headers = {**self.channel.auth_headers, "Content-Type": "application/json"}
+        return requests.request(method, f"{self.url}/hearings/{key}", data=body, headers=headers, timeout=10)
+
+
+class SqlTable(Platform):
+    """A table whose trigger counts what was written; the text is its column ``title``."""
+
+    kind = OURS["sql"]
+    _keys = count(1)
+
+    def __init__(self, target: SqlTarget) -> None:
+        self._target = target
+        self.url = target.url
+        self.channel = target.channel
+        self.options = {"table": target.table, "key": ["id"], **target.options}
+
+    def new_key(self) -> str:
+        return str(next(self._keys))
+
+    def upsert(self, key: str, text: str) -> Message:
+        return Message(Action.UPSERT, {"id": int(key), "title": text})
+
+    def delete(self, key: str) -> Message:
+        return Message(Action.DELETE, {"id": int(key)})
+
+    def read(self, key: str) -> str | None:
+        found = self._target.query(f"SELECT title FROM {self._target.table} WHERE id = {int(key)}")
+        return str(found[0][0]) if found else None
+
+    def remove(self, key: str) -> None:
+        self._target.query(f"DELETE FROM {self._target.table} WHERE id = {int(key)}")
+
+    def edit(self, key: str, text: str) -> None:
+        self._target.query(f"UPDATE {self._target.table} SET title = '{text}' WHERE id = {int(key)}")
+
+    def effects(self, key: str) -> int:
+        return sum(number == int(key) for _, number, _ in self._target.effects())
