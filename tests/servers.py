@@ -14,7 +14,7 @@ from pathlib import Path
 
 import requests
 
-_START_SECONDS = 20.0
+_START_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
