@@ -35,13 +35,13 @@ def classify(
     ``missing_is_wrong_url`` is True where 404 cannot mean "no such record": at a collection.
     """
     status, kept = response.status, answer(response)
-    if response.ok:
-        return Applied(kept)
     if status in not_applied:
         reason = f"the platform asks to come back later (HTTP {status})"
         return NotApplied(
             ErrorClass.UNAVAILABLE, reason, kept, retry_after(response.headers), platform=status in _LATER
         )
+    if response.ok:
+        return Applied(kept)
     if status in _LATER:
         reason = f"the platform is not available (HTTP {status}) and does not say whether it acted"
         return Unknown(ErrorClass.UNAVAILABLE, reason, kept, retry_after(response.headers))

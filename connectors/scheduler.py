@@ -88,8 +88,7 @@ def preset(options: SchedulerOptions) -> HttpOptions:
         update=Action(method="PUT", path="/hearings/{id}"),
         delete=Action(method="DELETE", path="/hearings/{id}"),
         idempotency=Idempotency(window=options.idempotency_window),
-        conflict_means_exists=True,
-        not_applied=options.not_applied,
+        statuses={429: "unknown", **dict.fromkeys(options.not_applied, "retry"), 409: "exists"},
         verify=options.verify,
     )
 

@@ -84,21 +84,31 @@ class StampCodec:
 IN_EVENTS = StampCodec(Stamp.read, Stamp.put_into, "the mapping wrote no VEVENT; a calendar object must hold one")
 
 
-def in_member(name: str) -> StampCodec:
-    """The mark as a member of a JSON object, in its text form."""
+def in_member(path: str) -> StampCodec:
+    """The mark as a member of a JSON object, in its text form; ``path`` names it, with dots between nested objects."""
+    *parents, name = path.split(".")
 
     def read(body: bytes) -> Stamp | None:
-        document = _object(body)
-        text = document.get(name) if document is not None else None
+        holder = _holder(_object(body), parents)
+        text = holder.get(name) if holder is not None else None
         return Stamp.parse(text) if isinstance(text, str) else None
 
     def put(stamp: Stamp, body: bytes) -> bytes | None:
         document = _object(body)
-        if document is None:
+        holder = _holder(document, parents)
+        if holder is None:
             return None
-        return simplejson.dumps({**document, name: str(stamp)}, use_decimal=True, ensure_ascii=False).encode()
+        holder[name] = str(stamp)
+        return simplejson.dumps(document, use_decimal=True, ensure_ascii=False).encode()
 
-    return StampCodec(read, put, "the mapping wrote no JSON object; options.conditional needs one to hold its stamp")
+    return StampCodec(read, put, f"the mapping wrote no JSON object that could hold the stamp {path}")
+
+
+def _holder(document: dict[str, Json] | None, parents: list[str]) -> dict[str, Json] | None:
+    """The object inside of ``document`` at the end of the path; None where one of them is no object."""
+    for name in parents:
+        document = document.get(name) if isinstance(document, dict) else None
+    return document if isinstance(document, dict) else None
 
 
 def _object(body: bytes) -> dict[str, Json] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import count
+from typing import Any
 
 import requests
 import simplejson
@@ -92,6 +93,80 @@ class Scheduler(Platform):
     def _call(self, method: str, key: str, body: bytes | None = None) -> requests.Response:
         headers = {**self.channel.auth_headers, "Content-Type": "application/json"}
         return requests.request(method, f"{self.url}/hearings/{key}", data=body, headers=headers, timeout=10)
+
+
+UPSERTS: Mapping[str, Any] = {
+    "create": {"method": "PUT", "path": "/{record_key}"},
+    "delete": {"method": "DELETE", "path": "/{record_key}"},
+}
+CONDITIONAL: Mapping[str, Any] = {
+    **UPSERTS,
+    "conditional": {"stamp": "data.hms_sync"},
+    "verify": {"body": {"data": {"title": "Trial"}}},
+}
+ITS_OWN_IDS: Mapping[str, Any] = {
+    "create": {"method": "POST", "path": "/records"},
+    "update": {"method": "PATCH", "path": "/records/{external_id}", "body": "{data: document.data.{title: title}}"},
+    "delete": {"method": "DELETE", "path": "/records/{external_id}"},
+    "external_id": "data.id",
+    "lookup": {"path": "/records?ref={record_key}", "found": "data[0].id", "quiet": "1s"},
+}
+_RECORDS = "/buckets/court/collections/hearings/records"
+BATCH: Mapping[str, Any] = {
+    "create": {"method": "PUT", "path": f"{_RECORDS}/{{id}}", "body": "{data: document.data}"},
+    "delete": {"method": "DELETE", "path": f"{_RECORDS}/{{id}}"},
+    "batch": {
+        "path": "/batch",
+        "size": 25,
+        "item": "action == 'upsert' && {method: method, path: path, body: body} || {method: method, path: path}",
+        "body": "{requests: items}",
+        "results": "responses",
+        "name": "join('', ['/v1', path])",
+        "result_name": "path",
+    },
+}
+
+
+class KintoRecords(Platform):
+    """The records of Kinto through the ``http`` kind; the text is the member ``title``."""
+
+    kind = OURS["http"]
+    channel = HMS
+
+    def __init__(self, records: str, options: Mapping[str, Any]) -> None:
+        self._records = records
+        place = records.removesuffix(options["create"]["path"].partition("/{")[0])
+        self.url = f"{place}/" if place.endswith("/v1") else place  # it redirects where the one or the other is missing
+        self.options = options
+
+    def upsert(self, key: str, text: str) -> Message:
+        document = {"id": key, "data": {"title": text, "ref": key}}
+        return Message(Action.UPSERT, document, simplejson.dumps({"data": document["data"]}).encode())
+
+    def delete(self, key: str) -> Message:
+        return Message(Action.DELETE, {"id": key})
+
+    def read(self, key: str) -> str | None:
+        found = self._found(key)
+        assert len(found) < 2, "the platform holds the record twice"
+        return str(found[0]["title"]) if found else None
+
+    def remove(self, key: str) -> None:
+        for each in self._found(key):
+            self._call("DELETE", f"/{each['id']}")
+
+    def edit(self, key: str, text: str) -> None:
+        for each in self._found(key):
+            self._call("PATCH", f"/{each['id']}", {"data": {"title": text}})
+
+    def effects(self, key: str) -> int:
+        return len(self._found(key))
+
+    def _found(self, key: str) -> list[dict[str, Json]]:
+        return list(self._call("GET", f"?ref={key}").json()["data"])
+
+    def _call(self, method: str, path: str, document: Json = None) -> requests.Response:
+        return requests.request(method, self._records + path, json=document, auth=("hms", "secret"), timeout=10)
 
 
 class SqlTable(Platform):

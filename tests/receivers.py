@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import requests
 import simplejson
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -146,3 +147,24 @@ def keyed_app(folder: Path, middleware: str) -> Iterator[str]:
     command = [sys.executable, "-m", "tests.keyed_app", middleware, str(port)]
     with running(command, port, folder / "keyed_app.log"):
         yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def kinto(folder: Path) -> Iterator[str]:
+    """Run Kinto, a store of JSON records, for anybody with a name; yields the URL of a collection's records."""
+    port = free_port()
+    backends = "".join(
+        f"kinto.{each}_backend = kinto.core.{each}.memory\n" for each in ("storage", "cache", "permission")
+    )
+    (folder / "kinto.ini").write_text(
+        f"[server:main]\nuse = egg:waitress#main\nhost = 127.0.0.1\nport = {port}\n[app:main]\nuse = egg:kinto\n"
+        f"{backends}kinto.userid_hmac_secret = none\nkinto.bucket_create_principals = system.Authenticated\n"
+        "multiauth.policies = basicauth\n"
+        "multiauth.policy.basicauth.use = kinto.core.authentication.BasicAuthAuthenticationPolicy\n"
+    )
+    command = [str(Path(sys.executable).parent / "kinto"), "start", "--ini", str(folder / "kinto.ini")]
+    with running(command, port, folder / "kinto.log"):
+        collection = f"http://127.0.0.1:{port}/v1/buckets/court/collections/hearings"
+        for url in (collection.rpartition("/collections")[0], collection):
+            assert requests.put(url, auth=("hms", "secret"), timeout=10).status_code == 201
+        yield f"{collection}/records"

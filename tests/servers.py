@@ -15,7 +15,7 @@ import requests
 
 from tests.fixtures.debian import require_program
 
-_START_SECONDS = 20.0
+_START_SECONDS = 60.0
 _STOP_SECONDS = 3.0
 
 

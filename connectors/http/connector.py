@@ -18,7 +18,9 @@ import simplejson
 from connectors.answers import answer, classify
 from connectors.conditional import GONE, ConditionalWrite, Manner, Target, stamped
 from connectors.exchange import Exchange, HttpRequest, HttpResponse, TransportFailure
+from connectors.http.meanings import judged, meaning
 from connectors.http.options import Action, HttpOptions
+from connectors.http.writes import body_of, headers_of, headers_to_write
 from connectors.stamps import in_member
 from connectors.templates import Unfillable, Values, names
 from outbox.model import Action as What
@@ -35,7 +37,7 @@ from outbox.model import (
     Unknown,
 )
 
-_NO_DELETE = "options.delete is not configured; add it, or skip deletes in the mapping"
+NO_DELETE = "options.delete is not configured; add it, or skip deletes in the mapping"
 _Step: TypeAlias = Generator[HttpRequest, HttpResponse, HttpResponse]
 
 
@@ -80,9 +82,9 @@ class RestConnector:
         options = self._options
         assert options.create is not None  # noqa: S101 - _upsert and _update choose it only where it is configured
         response = yield from self._write(options.create, values, role="create" if again else "")
-        if response.status == 409 and options.conflict_means_exists and not again:
+        if meaning(options, options.create, response.status) == "exists" and not again:
             return (yield from self._update(values, again=True))
-        outcome = self._classify(response, missing_is_wrong_url=True)
+        outcome = judged(options, options.create, response, missing_is_wrong_url=True)
         if isinstance(outcome, Applied):
             return replace(outcome, external_id=(yield from self._external_id(response, values)))
         return outcome
@@ -91,9 +93,10 @@ class RestConnector:
         options = self._options
         assert options.update is not None  # noqa: S101 - idem
         response = yield from self._write(options.update, values, role="update" if again else "")
-        if response.status in GONE and options.create is not None and not again:
+        is_gone = meaning(options, options.update, response.status) == "gone"
+        if is_gone and options.create is not None and not again:
             return (yield from self._create(values, again=True))
-        outcome = self._classify(response, missing_is_wrong_url=options.create is None)
+        outcome = judged(options, options.update, response, missing_is_wrong_url=options.create is None)
         return replace(outcome, external_id=values.external_id) if isinstance(outcome, Applied) else outcome
 
     # ------------------------------------------------------------ remove
@@ -101,7 +104,7 @@ class RestConnector:
     def _delete(self, values: Values) -> Exchange:
         options = self._options
         if options.delete is None:
-            return Rejected(ErrorClass.MAPPING, _NO_DELETE)
+            return Rejected(ErrorClass.MAPPING, NO_DELETE)
         if "external_id" in names(options.delete.path) and values.external_id is None:
             if options.lookup is None or options.lookup.by_key:
                 return Applied()  # no create of it was ever applied: there is nothing to remove
@@ -112,27 +115,18 @@ class RestConnector:
                 return Applied()
             values = replace(values, external_id=found)
         response = yield from self._write(options.delete, values)
-        if response.status in GONE:
+        if meaning(options, options.delete, response.status) == "gone":
             return Applied(answer(response), external_id=values.external_id)
-        return self._classify(response)
-
-    def _classify(self, response: HttpResponse, *, missing_is_wrong_url: bool = False) -> Outcome:
-        """A platform that remembers keys answers 409 while the first request of a key is still at work."""
-        if response.status == 409 and self.guarantee is Guarantee.EXACT_WINDOW:
-            reason = "an earlier request with the same key is still at work (HTTP 409)"
-            return Unknown(ErrorClass.CONFLICT, reason, answer(response))
-        return classify(response, not_applied=self._options.not_applied, missing_is_wrong_url=missing_is_wrong_url)
+        return judged(options, options.delete, response, missing_is_wrong_url=False)
 
     # ------------------------------------------------------------ requests
 
     def _write(self, action: Action, values: Values, *, role: str = "") -> _Step:
-        headers = headers_of(self._options, values)
-        if values.message.body:
-            headers["Content-Type"] = values.message.content_type
+        body = body_of(action, values)
+        headers = headers_to_write(self._options, action, values, body)
         if self._options.idempotency is not None:
             headers[self._options.idempotency.header] = str(_key(values.delivery.key, role))
-        url = self._base + values.path(action.path)
-        return (yield HttpRequest(action.method, url, headers, values.message.body))
+        return (yield HttpRequest(action.method, self._base + values.path(action.path), headers, body))
 
     def _look_up(self, values: Values) -> Generator[HttpRequest, HttpResponse, str | Unknown | Rejected | None]:
         """The platform's id of what we ask for (or a plain mark that it is there), None when it is not there."""
@@ -191,7 +185,7 @@ class ConditionalRestConnector:
     def exchange(self, delivery: Delivery, message: Message, remote: RemoteObject | None) -> Exchange:
         """The requests of one delivery; what the record cannot fill is refused before anything is sent."""
         if message.action is What.DELETE and self._options.delete is None:
-            return Rejected(ErrorClass.MAPPING, _NO_DELETE)
+            return Rejected(ErrorClass.MAPPING, NO_DELETE)
         values = Values.of(delivery, message, remote)
         try:
             target = Target(self._base + values.path(self._path), headers=headers_of(self._options, values))
@@ -203,12 +197,8 @@ class ConditionalRestConnector:
         return (yield from ConditionalWrite(self._manner, resource, delivery, message.action, remote).exchange())
 
     def _classify(self, response: HttpResponse) -> Outcome:
-        return classify(response, not_applied=self._options.not_applied, missing_is_wrong_url=True)
-
-
-def headers_of(options: HttpOptions, values: Values) -> dict[str, str]:
-    """The configured headers, filled."""
-    return {name: values.header(template) for name, template in options.headers.items()}
+        assert self._options.create is not None  # noqa: S101 - idem
+        return judged(self._options, self._options.create, response, missing_is_wrong_url=True)
 
 
 def _key(key: UUID, role: str) -> UUID:

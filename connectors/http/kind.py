@@ -6,7 +6,9 @@ from typing import cast
 
 from pydantic import BaseModel
 
-from connectors.exchange import HttpConnector, HttpRequest
+from connectors.couriers import AnyConnector
+from connectors.exchange import HttpRequest
+from connectors.http.batch import HttpBatchConnector
 from connectors.http.connector import ConditionalRestConnector, RestConnector
 from connectors.http.options import HttpOptions
 from connectors.http.subject import subject
@@ -14,8 +16,10 @@ from connectors.kind import ConnectorKind, Probe, verifier_of
 from connectors.probing.model import Verifier
 
 
-def _build(_name: str, url: str, options: BaseModel) -> HttpConnector:
+def _build(_name: str, url: str, options: BaseModel) -> AnyConnector:
     settings = cast("HttpOptions", options)
+    if settings.batch is not None:
+        return HttpBatchConnector(url, settings)
     return ConditionalRestConnector(url, settings) if settings.conditional else RestConnector(url, settings)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import jmespath
 from jmespath.exceptions import JMESPathError
@@ -25,7 +25,23 @@ def _expression(value: str) -> str:
     return value
 
 
+def _without_places(path: str) -> str:
+    if names(path):
+        raise ValueError("is the address of a whole batch, and cannot name a {placeholder} of a record")
+    return path
+
+
+def _of_items(value: str) -> str:
+    if jmespath.search(value, {"items": [{}]}) is None:
+        raise ValueError("is null; make it of items, such as {requests: items}")
+    return value
+
+
 Expression = Annotated[str, AfterValidator(_expression)]
+Meaning: TypeAlias = Literal["applied", "retry", "rejected", "unknown", "exists", "gone"]
+"""What a status says of the record: ``retry`` certainly nothing happened; ``exists`` to a create: it is there already;
+``gone`` to any other: it is not there (any more)."""
+Statuses = dict[Annotated[int, Field(ge=200, le=599)], Meaning]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
 
 
@@ -34,6 +50,13 @@ class Action(Options):
 
     method: Literal["POST", "PUT", "PATCH", "DELETE"]
     path: PathTemplate
+    headers: dict[HeaderName, HeaderTemplate] = Field(default_factory=dict)
+    """Headers of this operation, before those of all."""
+    body: Expression | None = None
+    """A JMESPath expression that makes the JSON body of `document` (what the mapping made), `record_key`, `external_id`
+    and `key`; absent: the body that the mapping made."""
+    statuses: Statuses = Field(default_factory=dict)
+    """What statuses mean to this operation, before what they mean to all."""
 
 
 class Idempotency(Options):
@@ -70,10 +93,36 @@ class Conditional(Options):
     ``create`` (a PUT) names the address; it is changed by the same request and removed by ``delete`` at that address.
     """
 
-    stamp: Annotated[str, Field(min_length=1)]
-    """The member of the object that holds our mark; the platform must keep it as it is (a text of 100 characters)."""
+    stamp: Annotated[str, Field(pattern=r"^[^.]+(\.[^.]+)*$")]
+    """The member of the object that holds our mark, such as `hms_sync` or `data.hms_sync`; the platform must keep it as
+    it is (a text of 100 characters)."""
     conflict: Conflict = "ours"
     """Who wins where a third party edited an object of ours: ``ours`` overwrites, ``theirs`` rejects the delivery."""
+
+
+class Batch(Options):
+    """Several records go in one request, and the answer has one result for each.
+
+    Every record stands in it as the operation that it would be alone: `create` (the platform's upsert) or `delete`.
+    """
+
+    method: Literal["POST", "PUT", "PATCH"] = "POST"
+    path: Annotated[PathTemplate, AfterValidator(_without_places)]
+    size: Annotated[int, Field(ge=2, le=500)] = 100
+    """So many records at most in one request."""
+    item: Expression = "{method: method, path: path, body: body}"
+    """What stands for one record: a JMESPath expression over `action` (upsert or delete), `method`, `path` and `body`
+    of its operation, `document`, `record_key`, and `key`, which names the delivery."""
+    body: Annotated[Expression, AfterValidator(_of_items)] = "items"
+    """The whole body, over `items`."""
+    results: Expression
+    """Where the answer has its list of results."""
+    status: Expression = "status"
+    """Where a result has its status, which means what it would mean alone."""
+    name: Expression = "key"
+    """What names a record, over what `item` sees."""
+    result_name: Expression | None = None
+    """Where a result has that name; absent: the results are documented to stand in the order of the records."""
 
 
 class Count(Options):
@@ -108,11 +157,12 @@ class HttpOptions(Options):
     idempotency: Idempotency | None = None
     lookup: Lookup | None = None
     conditional: Conditional | None = None
+    batch: Batch | None = None
     verify: Verify | None = None
-    conflict_means_exists: bool = False
-    """409 to a create means that the record is there already (under the id that we chose)."""
-    not_applied: frozenset[int] = frozenset({429})
-    """Statuses that the platform documents as "nothing happened, come back later"."""
+    statuses: Statuses = Field(default_factory=dict)
+    """Statuses to which the platform's documentation gives a meaning of its own: `applied`, `retry` (certainly nothing
+    happened, come back later), `rejected`, `unknown`, `exists` (to a create: it is there, under the id that we chose),
+    `gone` (to another operation: it is not there). Without a word 429 means `retry`, and 404 and 410 mean `gone`."""
     resend_in_doubt: bool = False
     """A write without an answer is sent again, though it cannot be repeated: the platform may then hold it twice, and a
     late copy may overtake a newer one. Without it a person decides."""
@@ -121,14 +171,16 @@ class HttpOptions(Options):
     def _fits_together(self) -> HttpOptions:
         if self.create is None and self.update is None:
             raise ValueError("create or update is needed; an API with one upsert names it as create")
-        if self.conflict_means_exists and (self.create is None or self.update is None):
-            raise ValueError("conflict_means_exists needs create and update")
+        if self._may_exist() and (self.create is None or self.update is None):
+            raise ValueError("a status that means exists needs create and update")
         if self.lookup is not None and not self.lookup.by_key and self.update is None:
             raise ValueError("lookup finds the record, which needs update; or name {key} in lookup.path")
         if self.create is not None and "external_id" in names(self.create.path):
             raise ValueError("create.path cannot name {external_id}, which the platform gives only afterwards")
         if self.conditional is not None:
             self._fits_conditional()
+        if self.batch is not None:
+            self._fits_batch()
         if self.resend_in_doubt and self.guarantee is not Guarantee.AT_LEAST:
             raise ValueError(f"resend_in_doubt is not needed: these options carry {self.guarantee} (remove it)")
         return self
@@ -139,10 +191,29 @@ class HttpOptions(Options):
             raise ValueError("conditional needs create with PUT, at an address without {key}, and no update")
         if delete is not None and (delete.method, delete.path) != ("DELETE", create.path):
             raise ValueError("conditional removes by DELETE at the path of create; correct delete")
-        if self.idempotency or self.lookup or self.external_id or self.conflict_means_exists:
+        if create.body is not None:
+            raise ValueError("conditional writes the object that the mapping made, with its stamp; drop create.body")
+        if self.idempotency or self.lookup or self.external_id or self._may_exist():
             raise ValueError(
-                "conditional reads the object itself; drop idempotency, lookup, external_id and conflict_means_exists"
+                "conditional reads the object itself; drop idempotency, lookup, external_id and a status 'exists'"
             )
+
+    def _fits_batch(self) -> None:
+        if self.create is None or self.update is not None or any(map(names, self.headers.values())):
+            raise ValueError("batch needs create, which is the upsert, no update, and headers without {placeholders}")
+        if self.idempotency or self.lookup or self.external_id or self.conditional:
+            raise ValueError("a batch asks nothing back; drop idempotency, lookup, external_id and conditional")
+
+    @property
+    def meanings(self) -> Statuses:
+        """What statuses mean to every operation."""
+        return {429: "retry", **self.statuses}
+
+    @property
+    def not_applied(self) -> frozenset[int]:
+        """Statuses that the platform documents as "nothing happened, come back later"."""
+        own = [action.statuses for action in (self.create, self.update, self.delete) if action is not None]
+        return frozenset(code for each in (self.meanings, *own) for code, says in each.items() if says == "retry")
 
     @property
     def guarantee(self) -> Guarantee:
@@ -159,6 +230,11 @@ class HttpOptions(Options):
 
     def _converges(self) -> bool:
         repeatable = [action.method in _IDEMPOTENT for action in (self.create, self.update) if action is not None]
-        if self.conflict_means_exists and self.update is not None:
+        if self._may_exist() and self.update is not None:
             return self.update.method in _IDEMPOTENT
         return all(repeatable)
+
+    def _may_exist(self) -> bool:
+        """True where a create can be told that the record is there already."""
+        own = self.create.statuses if self.create is not None else {}
+        return "exists" in {**self.meanings, **own}.values()

@@ -7,9 +7,9 @@ from uuid import UUID
 import simplejson
 
 from connectors.exchange import HttpConnector, HttpRequest
-from connectors.http.connector import headers_of
 from connectors.http.effects import RestEffects, filled, scratch_delivery
 from connectors.http.options import HttpOptions
+from connectors.http.writes import headers_of
 from connectors.probing.judgement import NEEDED
 from connectors.probing.model import ScratchObjects, Subject
 from connectors.probing.stamped import number_of, with_number

@@ -6,8 +6,9 @@ import time
 
 from connectors.answers import without
 from connectors.bodies import NotJson
-from connectors.exchange import Exchange, HttpRequest
+from connectors.exchange import Exchange, HttpRequest, HttpResponse
 from connectors.http.connector import RestConnector
+from connectors.http.meanings import judged
 from connectors.webhook.events import Event, content
 from connectors.webhook.options import WebhookOptions, preset
 from connectors.webhook.signing import Signatures
@@ -39,7 +40,11 @@ class WebhookConnector(RestConnector):
             return Rejected(ErrorClass.MAPPING, str(problem))
         signed = self._signatures.headers(str(delivery.key), time.time(), body)
         response = yield HttpRequest("POST", self._url, {**headers, **signed}, body)
-        outcome: Outcome = self._classify(response, missing_is_wrong_url=True)
+        return without(self._judged(response), self._signatures.texts)
+
+    def _judged(self, response: HttpResponse) -> Outcome:
+        assert self._options.create is not None  # noqa: S101 - the preset has it
+        outcome = judged(self._options, self._options.create, response, missing_is_wrong_url=True)
         if response.status == 410 and isinstance(outcome, Rejected):
-            outcome = Rejected(ErrorClass.MISCONFIGURED, _GONE, outcome.answer, platform=True)
-        return without(outcome, self._signatures.texts)
+            return Rejected(ErrorClass.MISCONFIGURED, _GONE, outcome.answer, platform=True)
+        return outcome

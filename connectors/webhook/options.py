@@ -60,7 +60,7 @@ def preset(url: str, options: WebhookOptions) -> HttpOptions:
         create=Action(method="POST", path=path),
         delete=Action(method="POST", path=path),
         idempotency=Idempotency(header="webhook-id", window=options.window),
-        not_applied=options.not_applied,
+        statuses={429: "unknown", **dict.fromkeys(options.not_applied, "retry")},
         resend_in_doubt=options.resend_in_doubt,
         verify=options.verify,
     )

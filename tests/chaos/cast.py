@@ -79,7 +79,7 @@ PARTS = (
             "update": {"method": "PUT", "path": "/hearings/{id}"},
             "delete": {"method": "DELETE", "path": "/hearings/{id}"},
             "idempotency": {"header": "Idempotency-Key", "window": "12h"},
-            "conflict_means_exists": True,
+            "statuses": {409: "exists"},
         },
     ),
     Part(

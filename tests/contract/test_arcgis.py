@@ -175,7 +175,13 @@ def test_an_answer_without_one_result_is_a_doubt(given: Json) -> None:
 
 def test_an_answer_that_is_cut_off_is_a_doubt() -> None:
     assert isinstance(run(answers({"updateResults": [{"success": True}]}, complete=False), holds("Old")), Unknown)
-    for odd in ({}, {"features": [{}]}, {"features": [{"attributes": {"GlobalID": "x"}}]}, {"error": {"code": 500}}):
+    odds: tuple[Json, ...] = (
+        {},
+        {"features": [{}]},
+        {"features": [{"attributes": {"GlobalID": "x"}}]},
+        {"error": {"code": 500}},
+    )
+    for odd in odds:
         assert isinstance(run(DONE, answers(odd)), Unknown), odd
 
 

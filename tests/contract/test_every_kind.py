@@ -11,7 +11,8 @@ import pytest
 
 from hms_sync.testing import ConnectorContract, Platform
 from tests.fixtures.postgres import Postgres
-from tests.platforms import Calendar, Scheduler, SqlTable
+from tests.platforms import BATCH, CONDITIONAL, ITS_OWN_IDS, UPSERTS, Calendar, KintoRecords, Scheduler, SqlTable
+from tests.receivers import kinto
 from tests.servers import radicale
 from tests.sql_targets import postgresql_target, sqlite_target
 
@@ -34,6 +35,12 @@ def scheduler() -> Iterator[Platform]:
             yield Scheduler(process.stdout.readline().decode().strip(), TOKEN)
         finally:
             process.terminate()
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with kinto(tmp_path_factory.mktemp("kinto")) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +67,30 @@ class TestScheduler(ConnectorContract):
     @pytest.fixture
     def platform(self, scheduler: Platform) -> Platform:
         return scheduler
+
+
+class TestHttpByOurIds(ConnectorContract):
+    @pytest.fixture
+    def platform(self, records: str) -> Platform:
+        return KintoRecords(records, UPSERTS)
+
+
+class TestHttpConditional(ConnectorContract):
+    @pytest.fixture
+    def platform(self, records: str) -> Platform:
+        return KintoRecords(records, CONDITIONAL)
+
+
+class TestHttpBatch(ConnectorContract):
+    @pytest.fixture
+    def platform(self, records: str) -> Platform:
+        return KintoRecords(records, BATCH)
+
+
+class TestHttpByItsOwnIds(ConnectorContract):
+    @pytest.fixture
+    def platform(self, records: str) -> Platform:
+        return KintoRecords(records, ITS_OWN_IDS)
 
 
 class TestSqlOnPostgreSql(ConnectorContract):

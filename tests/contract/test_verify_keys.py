@@ -80,7 +80,7 @@ def test_a_platform_without_memory_fails_everything_and_asking_it_remains(tmp_pa
 
 def test_a_status_that_is_wrongly_declared_to_mean_nothing_happened_is_found(tmp_path: Path) -> None:
     with keyed_app(tmp_path, "good") as url:
-        verdict = tried(subject("http", url, {**THINGS, "not_applied": [429, 500]}), only=(8, 10))
+        verdict = tried(subject("http", url, {**THINGS, "statuses": {500: "retry"}}), only=(8, 10))
     assert failed(verdict) == {10}
     assert "failed was answered 500 and took effect" in result(verdict, 10).sentence
     assert not verdict.passed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import simplejson
 from pydantic import ValidationError
 
 from connectors.exchange import HttpResponse, TransportFailure
@@ -27,7 +28,7 @@ CHOSEN = {
     "create": {"method": "POST", "path": "/h"},
     "update": {"method": "PUT", "path": "/h/{id}"},
     "delete": {"method": "DELETE", "path": "/h/{id}"},
-    "conflict_means_exists": True,
+    "statuses": {409: "exists"},
 }
 BY_KEY = {"path": "/h/by-key/{key}", "found": "id"}
 BY_RECORD = {"path": "/h?ref={record_key}", "found": "items[0].id", "quiet": "90s"}
@@ -147,7 +148,7 @@ def test_a_record_that_cannot_fill_the_url_is_rejected_unsent(bad: str | None) -
 def test_statuses_are_read_as_the_receiver_declares_them() -> None:
     _, outcome = drive(rest(**POST_PUT).exchange(delivery(), upsert(), None), ok(503))
     assert isinstance(outcome, Unknown)
-    _, outcome = drive(rest(**POST_PUT, not_applied=[503]).exchange(delivery(), upsert(), None), ok(503))
+    _, outcome = drive(rest(**POST_PUT, statuses={503: "retry"}).exchange(delivery(), upsert(), None), ok(503))
     assert isinstance(outcome, NotApplied)
 
 
@@ -303,7 +304,7 @@ def test_times_are_told_to_the_daemon() -> None:
         {},
         {"delete": POST_PUT["delete"]},
         {**POST_PUT, "unknown": 1},
-        {"create": POST_PUT["create"], "conflict_means_exists": True},
+        {"create": POST_PUT["create"], "statuses": {409: "exists"}},
         {"create": POST_PUT["create"], "lookup": BY_RECORD},
         {"create": {"method": "GET", "path": "/h"}},
         {"create": {"method": "POST", "path": "h"}},
@@ -340,3 +341,58 @@ def test_the_schedulers_guarantee_follows_its_documented_window() -> None:
     assert SchedulerConnector(URL).guarantee is Guarantee.CONVERGE
     windowed = SchedulerConnector(URL, options=SchedulerOptions.model_validate({"idempotency_window": "24h"}))
     assert (windowed.guarantee, windowed.window_seconds) == (Guarantee.EXACT_WINDOW, 86400)
+
+
+# ---------------------------------------------------------------- what the platform's documentation says
+
+
+@pytest.mark.parametrize(
+    ("meaning", "expected"),
+    [("applied", Applied), ("retry", NotApplied), ("rejected", Rejected), ("unknown", Unknown)],
+)
+@pytest.mark.parametrize("status", [202, 409, 423, 500])
+def test_a_status_means_what_is_declared(status: int, meaning: str, expected: type) -> None:
+    """Before the table of HTTP; and for the record alone, not for the platform."""
+    _, outcome = drive(rest(**POST_PUT, statuses={status: meaning}).exchange(delivery(), upsert(), None), ok(status))
+    assert type(outcome) is expected
+    assert not getattr(outcome, "platform", False)
+
+
+def test_what_an_operation_declares_goes_before_what_all_declare() -> None:
+    create = {"method": "POST", "path": "/items", "statuses": {409: "exists"}}
+    update = {"method": "PUT", "path": "/{id}", "statuses": {404: "rejected", 423: "gone"}}
+    connector = rest(**{**POST_PUT, "create": create, "update": update}, statuses={409: "rejected"})
+    requests, outcome = drive(connector.exchange(delivery(), upsert(), None), ok(409), ok())
+    assert (lines(requests)[1].split()[0], type(outcome)) == ("PUT", Applied)
+    known = RemoteObject(external_id="7")
+    _, outcome = drive(connector.exchange(delivery(), upsert(), known), ok(409))
+    assert isinstance(outcome, Rejected)
+    _, outcome = drive(connector.exchange(delivery(), upsert(), known), ok(404))
+    assert isinstance(outcome, Rejected)
+    requests, outcome = drive(connector.exchange(delivery(), upsert(), known), ok(423), ok(201))
+    assert (lines(requests)[1].split()[0], type(outcome)) == ("POST", Applied)
+
+
+def test_an_operation_has_its_own_body_and_headers() -> None:
+    update = {
+        "method": "PATCH",
+        "path": "/{external_id}",
+        "body": "{id: external_id, changes: document.{title: title}, ref: record_key, op: key}",
+        "headers": {"content-type": "application/merge-patch+json", "X-Ref": "{record_key}"},
+    }
+    connector = rest(create={"method": "POST", "path": "/"}, update=update, headers={"X-Ref": "all", "X-App": "hms"})
+    message = upsert({"id": 1, "title": "A", "secret": "not for them"})
+    requests, _ = drive(connector.exchange(delivery(), message, RemoteObject(external_id="77")), ok())
+    expected = {"id": "77", "changes": {"title": "A"}, "ref": "42", "op": str(delivery().key)}
+    assert simplejson.loads(requests[0].body) == expected
+    assert requests[0].headers == {"X-Ref": "42", "X-App": "hms", "content-type": "application/merge-patch+json"}
+    requests, _ = drive(connector.exchange(delivery(), message, None), ok(201))
+    assert (requests[0].body, requests[0].headers["Content-Type"]) == (message.body, "application/json")
+
+
+@pytest.mark.parametrize("body", ["document.nothing", "length(document.title)"])
+def test_a_body_that_the_record_cannot_make_is_refused_before_anything_is_sent(body: str) -> None:
+    connector = rest(create={"method": "PUT", "path": "/{id}", "body": body})
+    requests, outcome = drive(connector.exchange(delivery(), upsert({"id": 1, "title": 2}), None))
+    assert isinstance(outcome, Rejected)
+    assert (outcome.error_class, requests) == (ErrorClass.MAPPING, [])
