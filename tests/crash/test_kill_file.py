@@ -9,6 +9,8 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +21,7 @@ import pytest
 
 from connectors.batch import Item, OpenGate
 from outbox.model import Applied
+from tests.harness.premises import ACCEPTED, opened
 from tests.journals import Folder, written
 
 CALLS = ("open", "write", "fsync", "rename", "ftruncate")
@@ -152,3 +155,35 @@ def test_killed_at_any_moment_again_and_again_with_two_senders(memory: Path) -> 
     changes = sorted(change for _, change in folder.told())
     assert len(changes) == len(set(changes))
     assert {item.delivery.change.id for item in CHANGES[-3:]} <= set(changes)
+
+
+@pytest.mark.timeout(180)
+def test_a_daemon_killed_between_line_and_settling_leaves_each_change_as_one_line(dsn: str, memory: Path) -> None:
+    """The heir finds the lines that nobody settled and writes none of them again."""
+    folder = Folder(memory)
+    with opened(dsn, memory) as office:
+        office.settings["connectors"] = {
+            "Journal": {
+                "kind": "file", "url": folder.url, "deadline": "2s", "accept_unverified": ACCEPTED,
+                "options": ROTATE, "routes": {"hearing": {"mapping": "row"}},
+            }
+        }  # fmt: skip
+        office.settings["mappings"] = {"row": {"fields": {"title": "title"}}}
+        office.save()
+        for number in range(1, 25):
+            office.execute(
+                "INSERT INTO public.hearing (id, title) VALUES (%s, %s)"
+                " ON CONFLICT (id) DO UPDATE SET title = excluded.title", number % 4, f"Title {number}",
+            )  # fmt: skip
+        command = [sys.executable, "-m", "tests.crash.process", str(office.path), "settle.before_commit", "2"]
+        with office.log.open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as doomed:
+            assert doomed.wait(60) == -signal.SIGKILL, office.report()
+        assert folder.whole_lines(), "what was written is not settled yet"
+        with office.running():
+            office.settled(seconds=60)
+        changes = office.execute("SELECT id, record_key, after->>'title' AS title FROM outbox.change ORDER BY id")
+    lines = [(line["record_key"], line["change"], line["data"]["title"]) for line in folder.lines()]
+    assert sorted(lines, key=lambda line: line[1]) == [(row["record_key"], row["id"], row["title"]) for row in changes]
+    for record in {row["record_key"] for row in changes}:
+        told = [change for key, change, _ in lines if key == record]
+        assert told == sorted(told), "in order per record"
