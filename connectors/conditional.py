@@ -8,7 +8,8 @@ is read, and our stamp in it decides:
   after a crash); the platform is past this change, so it counts as applied and nothing is sent;
 * it bears an earlier change of ours: written again, against its current ETag;
 * it bears no stamp of ours, or its ETag changed while our stamp did not: a third party edited it. ``conflict: ours``
-  writes over it (against its current ETag), ``conflict: theirs`` rejects the delivery.
+  writes over it (against its current ETag), ``conflict: theirs`` rejects the delivery, ``conflict: ask`` rejects it
+  until a person replays it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
 
 from connectors.answers import answer
+from connectors.conflict import difference
 from connectors.exchange import Exchange, HttpRequest, HttpResponse, TransportFailure
 from connectors.stamps import Stamp, StampCodec
 from outbox.model import (
@@ -33,11 +35,12 @@ from outbox.model import (
     RemoteObject,
 )
 
-Conflict: TypeAlias = Literal["ours", "theirs"]
-"""Who wins where a third party edited a resource of ours."""
+Conflict: TypeAlias = Literal["ours", "theirs", "ask"]
+"""Who wins where a third party edited a resource of ours; ``ask``: a person says so, by a replay or a drop."""
 
 GONE = frozenset({404, 410})
 _ROUNDS = 3  # of one write and one look each
+_OVERRULE = "replay this delivery to overwrite it, or drop it"
 _LOST = "the resource changed again and again while it was written; it is tried later"
 
 
@@ -57,6 +60,8 @@ class Seen:
     etag: str | None
     stamp: Stamp | None = None
     answer: Answer = field(default_factory=Answer)
+    difference: str = ""
+    """For a person: what it says that we would not, and the other way round."""
 
 
 Steps: TypeAlias = Generator[HttpRequest, HttpResponse, HttpResponse | None]
@@ -103,7 +108,8 @@ class StampedBody:
         return HttpRequest("GET", self.url, {**self.headers, "Accept": self.accept})
 
     def seen(self, response: HttpResponse) -> Seen:
-        return Seen(response.headers.get("etag"), self.codec.read(response.body), answer(response))
+        etag, stamp = response.headers.get("etag"), self.codec.read(response.body)
+        return Seen(etag, stamp, answer(response), difference(response.body, self.body))
 
     def write(self, etag: str | None) -> Steps:
         headers = {**self.headers, **precondition(etag), "Content-Type": self.content_type}
@@ -218,17 +224,28 @@ class ConditionalWrite:
                     found.answer.status, f"the platform is past this change, at change {found.stamp.change_id}"
                 )
                 return Applied(past, self._resource.external_id, found.etag)
-        if self._manner.conflict == "theirs" and self._edited_by_others(found):
-            return Rejected(ErrorClass.CONFLICT, "a third party edited the entry, which is kept", found.answer)
+        if self._yields and self._edited_by_others(found):
+            shown = replace(found.answer, excerpt=found.difference or found.answer.excerpt)
+            return self._yielded("a third party edited the entry, which is kept", shown)
         return found
 
     def _decide_missing(self) -> Seen | Outcome:
         if self._removes:
             return Applied(external_id=self._resource.external_id)
         ours_was_there = self._remote is not None and not self._remote.absent
-        if self._manner.conflict == "theirs" and ours_was_there and not self._delivery.doubt:
-            return Rejected(ErrorClass.CONFLICT, "a third party removed the entry, which stays so")
+        if self._yields and ours_was_there and not self._delivery.doubt:
+            return self._yielded("a third party removed the entry, which stays so", Answer())
         return Seen(None)
+
+    @property
+    def _yields(self) -> bool:
+        """True where what others did stays; a replay under ``ask`` is the word of a person that it shall not."""
+        policy = self._manner.conflict
+        return policy == "theirs" or (policy == "ask" and self._delivery.generation == 0)
+
+    def _yielded(self, sentence: str, shown: Answer) -> Rejected:
+        cure = f": {_OVERRULE}" if self._manner.conflict == "ask" else ""
+        return Rejected(ErrorClass.CONFLICT, sentence + cure, shown)
 
     def _edited_by_others(self, found: Seen) -> bool:
         if found.stamp is None or self._remote is None:

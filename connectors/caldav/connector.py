@@ -14,9 +14,11 @@ _CALDAV = b"urn:ietf:params:xml:ns:caldav"
 
 
 class CalDavOptions(Options):
-    """``conflict``: who wins where a third party edited a resource of ours."""
+    """One calendar object per record, in the calendar that the url names."""
 
     conflict: Conflict = "ours"
+    """Who wins where a third party edited an entry of ours, or removed it: `ours` writes it anew, `theirs` rejects the
+    delivery, `ask` rejects it until a person replays it, which writes ours, or drops it, which keeps theirs."""
     not_applied: frozenset[int] = frozenset({429})
 
 

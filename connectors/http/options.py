@@ -97,7 +97,8 @@ class Conditional(Options):
     """The member of the object that holds our mark, such as `hms_sync` or `data.hms_sync`; the platform must keep it as
     it is (a text of 100 characters)."""
     conflict: Conflict = "ours"
-    """Who wins where a third party edited an object of ours: ``ours`` overwrites, ``theirs`` rejects the delivery."""
+    """Who wins where a third party edited an object of ours, or removed it: `ours` writes it anew, `theirs` rejects the
+    delivery, `ask` rejects it until a person replays it, which writes ours, or drops it, which keeps theirs."""
 
 
 class Batch(Options):

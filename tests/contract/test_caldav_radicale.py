@@ -146,6 +146,14 @@ def polite(server: Radicale) -> Iterator[Record]:
     record.courier.close()
 
 
+@pytest.fixture
+def asking(server: Radicale) -> Iterator[Record]:
+    """A record whose connector asks what shall become of edits of third parties."""
+    record = open_record(server, "ask")
+    yield record
+    record.courier.close()
+
+
 def applied(attempt: Attempt) -> Applied:
     assert isinstance(attempt.outcome, Applied), attempt.outcome
     return attempt.outcome
@@ -241,6 +249,38 @@ def test_an_edit_of_a_third_party_is_kept_where_configured(polite: Record, *, ke
         assert (attempt.outcome.error_class, attempt.outcome.platform) == (ErrorClass.CONFLICT, False)
     assert polite.body is not None
     assert "SUMMARY:theirs" in polite.body
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_person_is_shown_what_others_did_and_a_replay_overwrites_it(asking: Record, *, removed: bool) -> None:
+    applied(asking.put("first"))
+    if removed:
+        asking.server.request("DELETE", asking.server.collection + asking.name)
+    else:
+        asking.edited_by_somebody("theirs")
+    delivery = asking.deliver_nothing()
+    for _ in range(2):  # it is asked again, not worn down
+        outcome = asking.send(delivery, "ours").outcome
+        assert isinstance(outcome, Rejected)
+        assert (outcome.error_class, outcome.platform) == (ErrorClass.CONFLICT, False)
+        assert outcome.reason.endswith("replay this delivery to overwrite it, or drop it")
+        assert ("SUMMARY:theirs" in outcome.answer.excerpt, "SUMMARY:ours" in outcome.answer.excerpt) == (
+            not removed,
+        ) * 2
+    applied(asking.send(replace(delivery, generation=1), "ours"))
+    assert asking.body is not None
+    assert "SUMMARY:ours" in asking.body
+    applied(asking.put("next"))
+
+
+def test_after_a_person_kept_theirs_the_next_change_asks_again(asking: Record) -> None:
+    applied(asking.put("first"))
+    asking.edited_by_somebody("theirs")
+    for title in ("dropped", "later"):
+        assert isinstance(asking.put(title).outcome, Rejected)
+    assert isinstance(asking.delete().outcome, Rejected)
+    assert asking.body is not None
+    assert "SUMMARY:theirs" in asking.body
 
 
 def test_a_write_of_ours_that_the_ledger_missed_is_no_third_party(polite: Record) -> None:
