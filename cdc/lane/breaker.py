@@ -47,7 +47,7 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        return self.trips > 0 or self.failures >= OPENS_AFTER
+        return self.trips > 0 or isinstance(self.wanted, Trip)
 
     def room(self, free: int, flying: int) -> int:
         """How many sends may start: all that are free, one as the probe, or none."""

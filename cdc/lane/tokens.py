@@ -19,6 +19,8 @@ class Tokens:
     rate: float | None
     lanes: int
     left: int = 0
+    spent: int = 0
+    """Of the present slice."""
     lapses_at: float = 0.0
     asks_at: float = 0.0
 
@@ -34,16 +36,20 @@ class Tokens:
         return min(free, self.left) if now < self.lapses_at else 0
 
     def wanted(self, free: int, now: float) -> int:
-        """How many tokens to ask for now: those of one slice that can be used, once the last slice is used up."""
-        if self.rate is None or now < self.asks_at or self.room(free, now):
+        """How many tokens to ask for now, once the last slice is used up: at most a slice, and what will be used.
+
+        That is what is free, or twice what was used of the last one: quick lanes ask seldom, slow ones waste nothing.
+        """
+        if self.rate is None or not free or now < self.asks_at or self.room(free, now):
             return 0
-        return min(free, max(1, math.ceil(self.rate * SLICE_SECONDS / self.lanes)))
+        return min(max(free, 2 * self.spent), max(1, math.ceil(self.rate * SLICE_SECONDS / self.lanes)))
 
     def granted(self, tokens: int, next_in: float, *, wanted: int, now: float) -> None:
         """The answer to a question of ``wanted`` tokens that was asked at ``now``."""
-        self.left, self.lapses_at = tokens, now + self.life_seconds
+        self.left, self.spent, self.lapses_at = tokens, 0, now + self.life_seconds
         self.asks_at = now if tokens == wanted else now + max(SLICE_SECONDS, next_in)
 
     def spend(self) -> None:
         """One send starts."""
         self.left -= 1
+        self.spent += 1

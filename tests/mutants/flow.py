@@ -12,8 +12,8 @@ MUTANTS = (
         "breaker",
         "failures in a row stop the lane",
         BREAKER,
-        "if not self.is_open:\n            return free",
-        "if True:\n            return free",
+        "elif probing or (not self.trips and self.failures >= OPENS_AFTER):",
+        "elif probing:",
         f"{ALONE}test_consecutive_failures_stop_the_lane_and_are_to_be_told",
     ),
     Mutant(

@@ -83,6 +83,17 @@ def test_a_slice_is_what_the_rate_brings_shared_by_the_lanes_and_no_more_than_ca
     assert Tokens(50.0, 1).wanted(0, 5.0) == 0
 
 
+def test_a_lane_that_uses_its_tokens_asks_for_twice_as_many_and_one_that_does_not_for_few() -> None:
+    tokens = Tokens(1000.0, 1)
+    tokens.granted(16, 0.0, wanted=16, now=5.0)
+    for _ in range(16):
+        tokens.spend()
+    assert tokens.wanted(16, 5.01) == 32
+    tokens.granted(32, 0.0, wanted=32, now=5.01)
+    tokens.spend()
+    assert tokens.wanted(16, 5.01 + SLICE_SECONDS) == 16
+
+
 def test_a_slice_lapses_so_that_nobody_saves_up() -> None:
     tokens = Tokens(50.0, 1)
     tokens.granted(10, 0.0, wanted=10, now=5.0)
