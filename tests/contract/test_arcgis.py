@@ -185,7 +185,9 @@ def test_an_error_inside_of_a_200_is_what_it_says() -> None:
 
 def test_an_answer_that_is_cut_off_is_a_doubt() -> None:
     assert isinstance(run(answers({"updateResults": [{"success": True}]}, complete=False), holds("Old")), Unknown)
-    for odd in ({}, {"features": [{}]}, {"features": [{"attributes": {"GlobalID": "x"}}]}, {"error": {"code": 500}}):
+    nameless = {"features": [{"attributes": {"GlobalID": "x"}}]}
+    odds: list[Json] = [{}, {"features": [{}]}, nameless, {"error": {"code": 500}}]
+    for odd in odds:
         assert isinstance(run(DONE, answers(odd)), Unknown), odd
 
 
