@@ -173,14 +173,20 @@ def test_an_answer_without_one_result_is_a_doubt(given: Json) -> None:
     assert isinstance(run(answers(given), holds("Dig")), Applied)
 
 
+def test_an_error_inside_of_a_200_is_what_it_says() -> None:
+    outcome = run(answers({"error": {"code": 400, "message": "Invalid"}}), holds("Old"))
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason == "the platform reports error 400: Invalid"
+    for code in (498, 499, 403):
+        outcome = run(answers({"error": {"code": code, "message": "Token"}}))
+        assert isinstance(outcome, Rejected)
+        assert (outcome.error_class, outcome.platform) == (ErrorClass.CREDENTIALS, True)
+
+
 def test_an_answer_that_is_cut_off_is_a_doubt() -> None:
     assert isinstance(run(answers({"updateResults": [{"success": True}]}, complete=False), holds("Old")), Unknown)
-    odds: tuple[Json, ...] = (
-        {},
-        {"features": [{}]},
-        {"features": [{"attributes": {"GlobalID": "x"}}]},
-        {"error": {"code": 500}},
-    )
+    nameless = {"features": [{"attributes": {"GlobalID": "x"}}]}
+    odds: list[Json] = [{}, {"features": [{}]}, nameless, {"error": {"code": 500}}]
     for odd in odds:
         assert isinstance(run(DONE, answers(odd)), Unknown), odd
 
