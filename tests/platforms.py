@@ -15,7 +15,6 @@ from connectors.channel import Bearer, Channel
 from connectors.registry import OURS
 from hms_sync.testing import LOOPBACK, Platform
 from outbox.model import Action, Json, Message, Record
-from tests.servers import Radicale
 from tests.sql_targets import SqlTarget
 from tests.trials import HMS
 
@@ -25,14 +24,13 @@ def json_message(document: Mapping[str, Json]) -> Message:
 
 
 class Calendar(Platform):
-    """A calendar of Radicale; the text is the SUMMARY of an event."""
+    """A calendar; the text is the SUMMARY of an event."""
 
     kind = OURS["caldav"]
-    channel = HMS
 
-    def __init__(self, server: Radicale) -> None:
-        self._server = server
-        self.url = server.collection
+    def __init__(self, url: str, channel: Channel) -> None:
+        self.url = url
+        self.channel = channel
 
     def upsert(self, key: str, text: str) -> Message:
         lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//HMS//test//EN", "BEGIN:VEVENT", f"UID:{key}"]
@@ -44,22 +42,24 @@ class Calendar(Platform):
         return Message(Action.DELETE, {})
 
     def read(self, key: str) -> str | None:
-        answer = self._server.request("GET", self._address(key))
+        answer = self._call("GET", key)
         if answer.status_code == 404:
             return None
         lines = answer.content.decode().replace("\r\n ", "").splitlines()
         return next(line.removeprefix("SUMMARY:") for line in lines if line.startswith("SUMMARY:"))
 
     def remove(self, key: str) -> None:
-        self._server.request("DELETE", self._address(key))
+        self._call("DELETE", key)
 
     def edit(self, key: str, text: str) -> None:
-        there = self._server.request("GET", self._address(key)).content.decode()
+        there = self._call("GET", key).content.decode()
         edited = there.replace(f"SUMMARY:{self.read(key)}", f"SUMMARY:{text}").encode()
-        self._server.request("PUT", self._address(key), edited, {"Content-Type": "text/calendar"})
+        self._call("PUT", key, edited)
 
-    def _address(self, key: str) -> str:
-        return self.url + resource_name(Record("contract", key))
+    def _call(self, method: str, key: str, body: bytes | None = None) -> requests.Response:
+        headers = {**self.channel.auth_headers, "Content-Type": "text/calendar"}
+        address = self.url + resource_name(Record("contract", key))
+        return requests.request(method, address, data=body, headers=headers, timeout=10)
 
 
 class Scheduler(Platform):

@@ -12,9 +12,10 @@ import pytest
 from hms_sync.testing import ConnectorContract, Platform
 from tests.fixtures.postgres import Postgres
 from tests.platforms import BATCH, CONDITIONAL, ITS_OWN_IDS, UPSERTS, Calendar, KintoRecords, Scheduler, SqlTable
-from tests.receivers import kinto
+from tests.receivers import kinto, xandikos
 from tests.servers import radicale
 from tests.sql_targets import postgresql_target, sqlite_target
+from tests.trials import ANYBODY, HMS
 
 TOKEN = "t0ken"
 
@@ -22,7 +23,13 @@ TOKEN = "t0ken"
 @pytest.fixture(scope="module")
 def calendar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     with radicale(tmp_path_factory.mktemp("radicale")) as server:
-        yield Calendar(server)
+        yield Calendar(server.collection, HMS)
+
+
+@pytest.fixture(scope="module")
+def other_calendar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with xandikos(tmp_path_factory.mktemp("xandikos")) as url:
+        yield Calendar(url, ANYBODY)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +68,14 @@ class TestCaldavOnRadicale(ConnectorContract):
     @pytest.fixture
     def platform(self, calendar: Platform) -> Platform:
         return calendar
+
+
+class TestCaldavOnXandikos(ConnectorContract):
+    """The quick probes do not see that it carries only CONVERGE."""
+
+    @pytest.fixture
+    def platform(self, other_calendar: Platform) -> Platform:
+        return other_calendar
 
 
 class TestScheduler(ConnectorContract):
