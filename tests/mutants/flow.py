@@ -124,8 +124,8 @@ MUTANTS = (
         "fuse-by-record",
         "one bad record blows no fuse",
         FUSE,
-        "latest[end.record] = end",
-        'latest[f"{end.record} {len(latest)}"] = end',
+        "{end.record: end for end in window}",
+        "{str(n): end for n, end in enumerate(window)}",
         f"{FLOW}test_one_bad_record_pauses_nothing_however_often_it_changes",
     ),
     Mutant(
