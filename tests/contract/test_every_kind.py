@@ -91,6 +91,8 @@ class TestHttpByOurIds(ConnectorContract):
 
 
 class TestHttpConditional(ConnectorContract):
+    """The quick probes do not see that Kinto in memory carries only CONVERGE."""
+
     @pytest.fixture
     def platform(self, records: str) -> Platform:
         return KintoRecords(records, CONDITIONAL)
