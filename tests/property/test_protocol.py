@@ -41,8 +41,8 @@ POINTS = (
 BEHAVIOURS = (p.APPLY, p.APPLY, p.APPLY, p.LOSE_ANSWER, p.NEVER_ARRIVES, p.REFUSE, p.DOWN, p.UNAUTHORIZED)
 CLEAN = """
 SET session_replication_role = replica;
-TRUNCATE outbox.audit, outbox.delivery, outbox.page, outbox.lane, outbox.change, outbox.remote_object, outbox.connector,
-         outbox.mapping, outbox.receiver_verdict, outbox.lineage,
+TRUNCATE outbox.audit, outbox.delivery, outbox.page, outbox.lane, outbox.change, outbox.remote_object, outbox.flow,
+         outbox.connector, outbox.mapping, outbox.receiver_verdict, outbox.lineage,
          outbox.lost_delivery, outbox.act;
 SET session_replication_role = origin;
 """
