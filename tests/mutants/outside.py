@@ -37,8 +37,8 @@ MUTANTS = (
         "webhook-secret-told-back",
         "a signing secret that a receiver tells back is not kept",
         WEBHOOK,
-        "return without(outcome, self._signatures.texts)",
-        "return outcome",
+        "return without(self._judged(response), self._signatures.texts)",
+        "return self._judged(response)",
         f"{HOOKS}test_no_secret_is_shown_whatever_the_receiver_says",
     ),
     Mutant(

@@ -61,8 +61,8 @@ MUTANTS = (
     Mutant(
         "busy-key-is-doubt",
         "409 for a key that is still at work says nothing about the effect",
-        "connectors/http/connector.py",
-        "if response.status == 409 and self.guarantee is Guarantee.EXACT_WINDOW:",
+        "connectors/http/meanings.py",
+        'if declared != "retry" and status == 409 and options.guarantee is Guarantee.EXACT_WINDOW:',
         "if False:",
         f"{REST}test_a_platform_that_remembers_keys_says_409_while_the_first_request_is_at_work",
     ),

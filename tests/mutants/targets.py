@@ -45,8 +45,8 @@ MUTANTS = (
         "target-commit-unknown",
         "a connection that is lost at the COMMIT leaves the effect unknown",
         "connectors/sql/failures.py",
-        'return _lost(f"the connection was lost: {text}", committing=committing)',
-        'return _lost(f"the connection was lost: {text}", committing=False)',
+        'if state is None:\n        return _lost(f"the connection was lost: {text}", committing=committing)',
+        'if state is None:\n        return _lost(f"the connection was lost: {text}", committing=False)',
         "tests/unit/test_connector_sql.py::test_an_error_of_postgresql_means[None-before0-Unknown]",
     ),
     Mutant(

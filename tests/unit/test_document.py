@@ -111,7 +111,10 @@ def test_a_record_that_left_the_filter_is_a_delete_without_body() -> None:
         ({"output": "document", "document": {"content": "pdf"}, "fields": {"content": "c"}}, "expected one of bytes"),
         ({"document": {}, "fields": {"content": "c"}}, "only for output: document"),
         ({"output": "document", "fields": {"content": "c"}, "schema": {}}, "a JSON Schema is for output: json"),
-        ({"output": "document", "fields": {"content": "c"}, "on": {"delete": {"body": True}}}, "only a delete in JSON"),
+        (
+            {"output": "document", "fields": {"content": "c"}, "on": {"delete": {"body": True}}},
+            "a delete has no body",
+        ),
     ],
 )
 def test_definitions_that_cannot_work_are_refused(definition: dict[str, Json], sentence: str) -> None:

@@ -27,7 +27,9 @@ class AddressBook(Platform):
 
     def upsert(self, key, text):
         document = {"uid": key, "name": text}
-        return Message(Action.UPSERT, document, FORMAT.compile(None, "").encode(document, None), FORMAT.content_type)
+        return Message(
+            Action.UPSERT, document, FORMAT.compile(None, "", ()).encode(document, None), FORMAT.content_type
+        )
 
     def delete(self, key):
         return Message(Action.DELETE, {"uid": key})
