@@ -1,4 +1,4 @@
-"""Target databases for the ``sql`` kind: PostgreSQL over TCP (through the fault proxy) and an SQLite file.
+"""Target databases for the ``sql`` kind: PostgreSQL and MariaDB over TCP (through the fault proxy), an SQLite file.
 
 Each has a table that a trigger of its own watches: ``effects`` tells what really happened there, once per row written.
 """
@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+import pymysql
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
@@ -27,6 +28,7 @@ from connectors.sql.options import SqlOptions
 from connectors.sql.session import SqlSession
 from outbox.model import Action, Change, Delivery, Json, Message, Operation, Outcome
 from tests.faults.proxy import Proxy, proxied
+from tests.fixtures.mariadb import MariaDb
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 POSTGRESQL = """
@@ -51,6 +53,18 @@ CREATE TRIGGER changed AFTER UPDATE ON hearing
     BEGIN INSERT INTO effect (what, id, title) VALUES ('update', NEW.id, NEW.title); END;
 CREATE TRIGGER removed AFTER DELETE ON hearing
     BEGIN INSERT INTO effect (what, id, title) VALUES ('delete', OLD.id, NULL); END;
+"""
+
+MARIADB = """
+CREATE TABLE hearing (id bigint PRIMARY KEY, title varchar(200) COLLATE utf8mb4_bin NOT NULL, fee decimal(12,3), starts datetime(6),
+                      notes json, numbers json, scan longblob, ref uuid, open boolean, plain longtext);
+CREATE TABLE effect (no bigint AUTO_INCREMENT PRIMARY KEY, what text, id bigint, title text);
+CREATE TRIGGER created AFTER INSERT ON hearing FOR EACH ROW
+    INSERT INTO effect (what, id, title) VALUES ('insert', NEW.id, NEW.title);
+CREATE TRIGGER changed AFTER UPDATE ON hearing FOR EACH ROW
+    INSERT INTO effect (what, id, title) VALUES ('update', NEW.id, NEW.title);
+CREATE TRIGGER removed AFTER DELETE ON hearing FOR EACH ROW
+    INSERT INTO effect (what, id, title) VALUES ('delete', OLD.id, NULL);
 """
 
 
@@ -94,12 +108,12 @@ class SqlTarget:
     def ledger(self) -> list[tuple[str, int]]:
         """Record key and change of each entry."""
         rows = self.query(f"SELECT record_key, change_id FROM {self.prefix}hms_sync_ledger ORDER BY change_id")
-        return [(key, change) for key, change in rows]
+        return [(key if isinstance(key, str) else key.decode(), change) for key, change in rows]
 
     def has_ledger(self) -> bool:
         try:
             self.query(f"SELECT 1 FROM {self.prefix}hms_sync_ledger")
-        except (psycopg.Error, sqlite3.Error):
+        except (psycopg.Error, pymysql.Error, sqlite3.Error):
             return False
         return True
 
@@ -141,6 +155,25 @@ def sqlite_target(folder: Path) -> Iterator[SqlTarget]:
         connection.executescript(SQLITE)
     with closing(SqlTarget(f"sqlite:///{path}", "", Channel(), query)) as target:
         yield target
+
+
+@contextmanager
+def mariadb_target(server: MariaDb) -> Iterator[SqlTarget]:
+    """A new database of the server, reached over TCP through the fault proxy."""
+    name = server.create()
+
+    def query(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return server.query(statement, parameters, name)
+
+    for statement in MARIADB.split(";\n")[:-1]:
+        query(statement)
+    with proxied(("127.0.0.1", server.port)) as proxy:
+        channel = Channel(auth=Basic(server.user, SecretStr(server.password)), allow_addresses=LOOPBACK)
+        url = f"mariadb://127.0.0.1:{proxy.port}/{name}"
+        target = SqlTarget(url, "", channel, query, proxy, options={"unencrypted": True})
+        with closing(target):
+            yield target
+    server.drop(name)
 
 
 def written(number: int, title: str = "Hearing", *, change: int | None = None, **members: Json) -> Item:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from connectors.channel import Channel
 from connectors.sql.dialect import Dialect
+from connectors.sql.mysql import MySql
 from connectors.sql.options import SqlOptions
 from connectors.sql.postgresql import PostgreSql
 from connectors.sql.session import SqlSession
@@ -15,8 +16,11 @@ from outbox.model import Guarantee
 
 def dialect_of(url: str, options: SqlOptions) -> Dialect:
     """The kind of database that the URL means. Raises HmsSyncError where it does not name one."""
-    if urlsplit(url).scheme == "sqlite":
+    scheme = urlsplit(url).scheme
+    if scheme == "sqlite":
         return Sqlite(url)
+    if scheme in ("mariadb", "mysql"):
+        return MySql(url, unencrypted=options.unencrypted)
     return PostgreSql(url, unencrypted=options.unencrypted)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from sqlalchemy import Column, ColumnElement, Connection, Engine, Executable
 
 from connectors.channel import Channel
+from connectors.sql.columns import TargetColumn
 from connectors.sql.failures import Failed
 from outbox.model import Json
 
@@ -18,6 +19,9 @@ TableName = tuple[str | None, str]
 
 class Dialect(Protocol):
     """One kind of database behind one URL."""
+
+    undoes_create: bool
+    """Whether a rollback takes a CREATE TABLE back."""
 
     def connect(self, channel: Channel, deadline_seconds: float) -> Any:
         """A connection of the driver. Raises TransportFailure."""
@@ -36,6 +40,12 @@ class Dialect(Protocol):
 
     def unfit(self, connection: Connection, table: TableName) -> str | None:
         """Why the table cannot carry EXACT_TX; None when it can."""
+
+    def columns(self, connection: Connection, table: TableName) -> Mapping[str, TargetColumn]:
+        """The table's columns by name; none where there is no such table."""
+
+    def fitted(self, column: TargetColumn, value: Json) -> Any:
+        """The value as the column takes it. Raises Misfit."""
 
     def product(self, connection: Connection) -> str:
         """Name and version of the server."""

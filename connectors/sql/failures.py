@@ -1,4 +1,4 @@
-"""What a database's error means for a delivery: pure tables from SQLSTATE and SQLite's codes to outcomes.
+"""What a database's error means for a delivery: pure tables from the codes of each to outcomes.
 
 A transaction whose COMMIT was never sent is certainly not applied; one whose COMMIT got no clear answer is unknown.
 """
@@ -6,6 +6,7 @@ A transaction whose COMMIT was never sent is certainly not applied; one whose CO
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from typing import TypeAlias
 
 from outbox.model import ErrorClass, NotApplied, Rejected, Unknown
@@ -32,12 +33,27 @@ _SQLITE_CONFIG = frozenset(
 )
 _SQLITE_CERTAIN_AT_COMMIT = _SQLITE_RECORD | {sqlite3.SQLITE_BUSY}
 
+_MYSQL_LOST = frozenset({0, 1927, 2003, 2006, 2013, 2014, 2027, 2055, 4031})
+_MYSQL: Mapping[str, tuple[int, ...]] = {
+    "22": (1048, 1118, 1153, 1242, 1264, 1265, 1292, 1364, 1365, 1366, 1367, 1406, 1411, 1441, 1525, 1644, 1690, 3140),
+    "23": (1062, 1216, 1217, 1451, 1452, 1557, 1761, 3819, 4025),
+    "40": (1020, 1213),
+    "42": (1046, 1049, 1054, 1064, 1100, 1110, 1136, 1146, 1149, 1356, 1665, 1906, 3105, 3106),
+    "42501": (1044, 1045, 1142, 1143, 1227, 1370, 1820),
+    "53": (1021, 1030, 1037, 1038, 1040, 1041, 1053, 1114, 1158, 1159, 1160, 1161, 1180, 1203, 1226, 1290, 1792, 1836),
+}
+_CLASS_OF = {code: state for state, codes in _MYSQL.items() for code in codes}
+"""The server's own SQLSTATE says HY000 where it matters, and its driver does not keep it."""
+
 
 def by_sqlstate(state: str | None, text: str, *, committing: bool) -> Failed:
     """The outcome of a transaction that failed with this SQLSTATE; None: the connection was lost."""
     if state is None:
         return _lost(f"the connection was lost: {text}", committing=committing)
-    said = f"{text} ({state})"
+    return _by_class(state, f"{text} ({state})", committing=committing)
+
+
+def _by_class(state: str, said: str, *, committing: bool) -> Failed:
     if committing and state.startswith(_UNCLEAR_AT_COMMIT):
         return Unknown(ErrorClass.NO_ANSWER, f"the commit failed and may have taken effect: {said}")
     if state.startswith(_RECORD):
@@ -68,6 +84,15 @@ def by_sqlite_code(code: int | None, text: str, *, committing: bool) -> Failed:
     if code is None:  # refused by the driver: a value that no column can hold
         return Rejected(ErrorClass.REFUSED, f"the target does not accept this record: {text}")
     return NotApplied(ErrorClass.UNAVAILABLE, f"the target cannot write now: {text}", platform=True)
+
+
+def by_mysql_code(code: int | None, text: str, *, committing: bool) -> Failed:
+    """The outcome of a transaction that failed with this code of MariaDB or MySQL; None: refused by the driver."""
+    if code in _MYSQL_LOST:
+        return _lost(f"the connection was lost: {text}", committing=committing)
+    if code is None:
+        return _by_class("22", text, committing=committing)
+    return _by_class(_CLASS_OF.get(code, "55"), f"{text} ({code})", committing=committing)
 
 
 def _lost(text: str, *, committing: bool) -> Failed:

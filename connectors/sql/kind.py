@@ -27,6 +27,9 @@ KIND = ConnectorKind(
     SqlOptions,
     _build,
     verifier=_verifier,
-    schemes=("postgresql", "sqlite"),
-    address="a URL of a database (write postgresql://host:5432/database or sqlite:////folder/file.db)",
+    schemes=("postgresql", "mariadb", "mysql", "sqlite"),
+    address=(
+        "a URL of a database (write postgresql://host:5432/database, mariadb://host:3306/database or "
+        "sqlite:////folder/file.db)"
+    ),
 )

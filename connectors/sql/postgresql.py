@@ -18,6 +18,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Executable,
+    RowMapping,
     Text,
     any_,
     bindparam,
@@ -38,10 +39,12 @@ from sqlalchemy.sql import TableClause, TableValuedAlias
 
 from connectors.channel import Basic, Channel
 from connectors.exchange import TransportFailure
+from connectors.sql.columns import TargetColumn
 from connectors.sql.dialect import Rows, TableName
 from connectors.sql.failures import Failed, by_sqlstate
-from connectors.transports.base import Dial, failure
-from outbox.model import ErrorClass, HmsSyncError
+from connectors.sql.reach import addresses
+from connectors.transports.base import failure
+from outbox.model import ErrorClass, HmsSyncError, Json
 
 _PORT = 5432
 # The wire tells no SQLSTATE for a connection that is refused, only the server's sentence.
@@ -55,6 +58,13 @@ _KIND = text(
     "SELECT c.relkind::text, c.relpersistence::text FROM pg_catalog.pg_class c"
     " WHERE c.oid = pg_catalog.to_regclass(:name)"
 )
+_COLUMNS = text(
+    "SELECT a.attname AS name, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type,"
+    " a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AS required, a.attgenerated = '' AS writable,"
+    " c.collname AS loose FROM pg_catalog.pg_attribute a"
+    " LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation AND NOT c.collisdeterministic"
+    " WHERE a.attrelid = pg_catalog.to_regclass(:name) AND a.attnum > 0 AND NOT a.attisdropped"
+)
 _DURABILITY = text(
     "SELECT name, setting FROM pg_catalog.pg_settings WHERE name IN ('synchronous_commit', 'fsync', 'full_page_writes')"
 )
@@ -63,6 +73,8 @@ _PREPARER = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-
 
 class PostgreSql:
     """One database of one server."""
+
+    undoes_create = True
 
     def __init__(self, url: str, *, unencrypted: bool) -> None:
         parts = urlsplit(url)
@@ -76,10 +88,10 @@ class PostgreSql:
     # ------------------------------------------------------------ reaching it
 
     def connect(self, channel: Channel, deadline_seconds: float) -> psycopg.Connection:
-        addresses = _addresses(self._host, self._port, channel)
+        permitted = addresses(self._host, self._port, channel)
         parameters: dict[str, Any] = {
-            "host": ",".join([self._host] * len(addresses)),
-            "hostaddr": ",".join(addresses),  # dialled as they were checked, not looked up once more
+            "host": ",".join([self._host] * len(permitted)),
+            "hostaddr": ",".join(permitted),  # dialled as they were checked, not looked up once more
             "port": self._port,
             "dbname": self._database,
             "connect_timeout": max(2, int(min(channel.connect_timeout_seconds, deadline_seconds))),
@@ -135,6 +147,13 @@ class PostgreSql:
             return "is not an ordinary table of this database"
         return "is UNLOGGED: a crash empties it, and our ledger would not know" if found[1] != "p" else None
 
+    def columns(self, connection: Connection, table: TableName) -> Mapping[str, TargetColumn]:
+        found = connection.execute(_COLUMNS, {"name": _quoted(table)}).mappings()
+        return {row["name"]: _described(row) for row in found}
+
+    def fitted(self, _column: TargetColumn, value: Json) -> Json:
+        return value  # the server reads its own texts
+
     def product(self, connection: Connection) -> str:
         return f"PostgreSQL {connection.execute(text('SHOW server_version')).scalar_one()}"
 
@@ -165,6 +184,12 @@ class PostgreSql:
         incoming = _incoming(table, columns)
         rows = select(*(incoming.c[name] for name in columns))
         return postgresql.insert(_clause(table, columns)).from_select(list(columns), rows)
+
+
+def _described(row: RowMapping) -> TargetColumn:
+    loose = "citext" if row["type"].endswith("citext") else row["loose"]
+    no_key = f"takes 'a' and 'A' for one text ({loose}); make it text with a deterministic collation" if loose else None
+    return TargetColumn(row["name"], row["type"], required=row["required"], writable=row["writable"], no_key=no_key)
 
 
 def _incoming(table: TableName, columns: Sequence[str]) -> TableValuedAlias:
@@ -199,19 +224,6 @@ def _credentials(channel: Channel) -> dict[str, str]:
     if not isinstance(channel.auth, Basic):
         return {}
     return {"user": channel.auth.username, "password": channel.auth.password.get_secret_value()}
-
-
-def _addresses(host: str, port: int, channel: Channel) -> list[str]:
-    """The addresses of the host that may be dialled. Raises TransportFailure where there is none."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise failure(f"the name {host} cannot be resolved: {error.strerror}", sent=False) from error
-    dial = Dial(channel)
-    permitted = [address for address in dict.fromkeys(str(each[4][0]) for each in found) if dial.permits(address)]
-    if not permitted:
-        raise failure("", sent=False, refused=dial.refused)
-    return permitted
 
 
 def _refused(text: str) -> TransportFailure:

@@ -30,12 +30,14 @@ _VISIBLE_SECONDS = 2.0
 _NEEDED: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "synchronous_commit": frozenset({"on", "remote_apply"}),
+        "innodb_flush_log_at_trx_commit": frozenset({"1", "3"}),
+        "sync_binlog": frozenset({"1"}),  # a crash takes back what the binary log does not hold
         "synchronous": frozenset({"2", "3"}),  # FULL, EXTRA
         "journal_mode": frozenset({"delete", "truncate", "persist", "wal"}),
     }
 )
 """What a transaction rests on, where the database has such a setting at all."""
-_OPERATORS = ("fsync", "full_page_writes")
+_OPERATORS = ("fsync", "full_page_writes", "innodb_doublewrite")
 """What keeps commits when the machine fails: the operator's affair, no matter of one transaction. It is told."""
 
 

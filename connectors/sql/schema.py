@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from sqlalchemy import Connection, Inspector, Table, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
 from connectors.sql import ledger
+from connectors.sql.columns import TargetColumn
 from connectors.sql.dialect import Dialect
 from connectors.sql.options import SqlOptions
 from outbox.model import HmsSyncError
 
 
-def require_fit(connection: Connection, dialect: Dialect, options: SqlOptions) -> None:
-    """Raises HmsSyncError where the table cannot carry what the kind promises."""
+def require_fit(connection: Connection, dialect: Dialect, options: SqlOptions) -> Mapping[str, TargetColumn]:
+    """The table's columns. Raises HmsSyncError where the table cannot carry what the kind promises."""
     schema, name = options.schema_and_name
     inspector = inspect(connection)
     if not inspector.has_table(name, schema):
@@ -28,11 +29,21 @@ def require_fit(connection: Connection, dialect: Dialect, options: SqlOptions) -
             f"({columns}) is no unique key of {options.table}; add a primary key or unique constraint over exactly "
             "these columns, or correct options.key"
         )
+    known = dialect.columns(connection, (schema, name))
+    for column in options.key:
+        if (reason := known[column].no_key) is not None:
+            raise HmsSyncError(f"key column {column} of {options.table} ({known[column].type}) {reason}")
+    return known
 
 
-def require_ledger(connection: Connection, dialect: Dialect, table: Table) -> None:
-    """Our ledger, made where it is missing. Raises HmsSyncError with the statement for somebody who may."""
+def require_ledger(connection: Connection, dialect: Dialect, table: Table, *, keep: bool) -> None:
+    """Our ledger, made where it is missing. Raises HmsSyncError with the statement for somebody who may.
+
+    Without ``keep`` the caller takes it back; it is not even tried where a CREATE cannot be taken back.
+    """
     if not inspect(connection).has_table(table.name, table.schema):
+        if not keep and not dialect.undoes_create:
+            return
         _create(connection, table)
     inspector = inspect(connection)
     columns = {column["name"] for column in inspector.get_columns(table.name, table.schema)}

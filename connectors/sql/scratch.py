@@ -173,10 +173,10 @@ def scratch_place(
     schema, _ = options.schema_and_name
     name = f"{SCRATCH.replace('-', '_')}_{uuid4().hex[:12]}"
     columns = (Column("id", String(20), primary_key=True), Column("value", Integer, nullable=False))
-    table, kept = Table(name, MetaData(), *columns, schema=schema), ledger.table(schema)
+    table, kept = Table(name, MetaData(), *columns, schema=schema, **ledger.MADE_ALIKE), ledger.table(schema)
     with looking(connector, dialect, channel) as eye:
         require_fit(eye, dialect, options)
-        require_ledger(eye, dialect, kept)
+        require_ledger(eye, dialect, kept, keep=True)
         eye.commit()
         _make(connector, eye, table, kept)
         scratch = Scratch(dialect, channel, table, kept, eye, rounds)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -22,12 +23,24 @@ from connectors.channel import Channel
 from connectors.courier import unsent
 from connectors.exchange import TransportFailure
 from connectors.sql import ledger
+from connectors.sql.columns import Misfit, TargetColumn
 from connectors.sql.dialect import Dialect
 from connectors.sql.failures import Failed
 from connectors.sql.options import SqlOptions
 from connectors.sql.schema import require_fit, require_ledger
 from connectors.standing import Standing, standing
-from outbox.model import Action, Answer, Applied, ErrorClass, HmsSyncError, NotApplied, Outcome, Rejected, Unknown
+from outbox.model import (
+    Action,
+    Answer,
+    Applied,
+    ErrorClass,
+    HmsSyncError,
+    Json,
+    NotApplied,
+    Outcome,
+    Rejected,
+    Unknown,
+)
 
 _SETTLED = {
     Standing.FIRST: Applied(),
@@ -60,6 +73,8 @@ class SqlSession:
         self._table = options.schema_and_name
         self._key = tuple(options.key)
         self._ledger = ledger.table(self._table[0])
+        self._columns: Mapping[str, TargetColumn] = {}
+        self._noted_at: TargetColumn | None = None
         self._connection: Connection | None = None
         self._raw: Any = None
         self._raw_lock = threading.Lock()
@@ -130,14 +145,17 @@ class SqlSession:
         """Our ledger first: of two senders that write a record for the first time, one fails here."""
         name, columns = (self._table[0], ledger.NAME), tuple(column.name for column in self._ledger.columns)
         try:
-            self._execute(
-                connection, self._insert(name, columns), [ledger.row_of(item.delivery) for item in first], columns
-            )
+            self._execute(connection, self._insert(name, columns), self._entries(first), columns)
         except IntegrityError as error:
             reason = "another sender wrote this record at the same moment"
             raise _Failure(NotApplied(ErrorClass.CONFLICT, reason)) from error
         upsert = self._upsert(name, ledger.KEY, columns)
-        self._execute(connection, upsert, [ledger.row_of(item.delivery) for item in due], columns)
+        self._execute(connection, upsert, self._entries(due), columns)
+
+    def _entries(self, items: Sequence[Item]) -> list[dict[str, Any]]:
+        now = datetime.now(UTC).isoformat(sep=" ")
+        moment = now if self._noted_at is None else self._dialect.fitted(self._noted_at, now)
+        return [{**ledger.row_of(item.delivery), "applied_at": moment} for item in items]
 
     def _take_effect(self, connection: Connection, items: Sequence[Item]) -> None:
         """The rows themselves, one statement for those that have the same columns."""
@@ -156,9 +174,20 @@ class SqlSession:
             if document.get(name) is None:
                 reason = f"the mapped document has no value for the key column {name}; add it to the mapping's fields"
                 raise _Failure(Rejected(ErrorClass.MAPPING, reason))
-        if item.message.action is Action.DELETE:
-            return {name: document[name] for name in self._key}
-        return dict(document)
+        wanted = self._key if item.message.action is Action.DELETE else document
+        return {name: self._fitted(name, document[name]) for name in wanted}
+
+    def _fitted(self, name: str, value: Json) -> Any:
+        column, table = self._columns.get(name), self._options.table
+        if column is None or not column.writable:
+            fault = "is computed by the target" if column else "is not there"
+            reason = f"column {name} of {table} {fault}; add it to the table, or take the field out of the mapping"
+            raise _Failure(Rejected(ErrorClass.MISCONFIGURED, reason, platform=True))
+        try:
+            return self._dialect.fitted(column, value)
+        except Misfit as why:
+            reason = f"column {name} of {table} ({column.type}) {why}"
+            raise _Failure(Rejected(ErrorClass.REFUSED, reason)) from None
 
     def _execute(self, connection: Connection, statement: Any, rows: Sequence[Any], columns: Sequence[str]) -> None:
         if rows:
@@ -186,8 +215,9 @@ class SqlSession:
             with self._raw_lock:
                 self._raw = raw
             self._connection = connection = self._dialect.engine(raw).connect()
-            require_fit(connection, self._dialect, self._options)
-            require_ledger(connection, self._dialect, self._ledger)
+            self._columns = require_fit(connection, self._dialect, self._options)
+            require_ledger(connection, self._dialect, self._ledger, keep=keep)
+            self._noted_at = self._dialect.columns(connection, (self._table[0], ledger.NAME)).get("applied_at")
             connection.commit() if keep else connection.rollback()
         except TransportFailure as failure:
             raise _Failure(unsent(failure)) from failure

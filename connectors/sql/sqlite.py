@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-import simplejson
 from sqlalchemy import (
     BindParameter,
     Column,
@@ -16,11 +14,13 @@ from sqlalchemy import (
     Connection,
     Engine,
     Executable,
+    RowMapping,
     bindparam,
     column,
     create_engine,
     event,
     table,
+    text,
 )
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import StaticPool
@@ -28,15 +28,19 @@ from sqlalchemy.sql import TableClause
 
 from connectors.channel import Channel
 from connectors.exchange import TransportFailure
+from connectors.sql.columns import Kind, TargetColumn, fitted
 from connectors.sql.dialect import Rows, TableName
 from connectors.sql.failures import Failed, by_sqlite_code
 from outbox.model import ErrorClass, HmsSyncError, Json
 
+_COLUMNS = text('SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(:name, :schema)')
 _DURABILITY = ("synchronous", "journal_mode")
 
 
 class Sqlite:
     """One file, which must exist."""
+
+    undoes_create = True
 
     def __init__(self, url: str) -> None:
         path = unquote(urlsplit(url).path)
@@ -78,6 +82,14 @@ class Sqlite:
     def unfit(self, _connection: Connection, _table: TableName) -> str | None:
         return None
 
+    def columns(self, connection: Connection, table: TableName) -> Mapping[str, TargetColumn]:
+        schema, name = table
+        found = connection.execute(_COLUMNS, {"schema": schema or "main", "name": name}).mappings()
+        return {row["name"]: _described(row) for row in found}
+
+    def fitted(self, column: TargetColumn, value: Json) -> Any:
+        return fitted(column, value)
+
     def product(self, _connection: Connection) -> str:
         return f"SQLite {sqlite3.sqlite_version}"
 
@@ -102,7 +114,13 @@ class Sqlite:
         return target.delete().where(*(target.c[name] == bindparam(_place(at)) for at, name in enumerate(key)))
 
     def parameters(self, rows: Rows, columns: Sequence[str]) -> list[dict[str, Any]]:
-        return [{_place(at): _plain(row[name]) for at, name in enumerate(columns)} for row in rows]
+        return [{_place(at): row[name] for at, name in enumerate(columns)} for row in rows]
+
+
+def _described(row: RowMapping) -> TargetColumn:
+    kind = Kind.BINARY if row["type"].upper() == "BLOB" else Kind.OTHER
+    required = bool(row["notnull"]) and row["dflt_value"] is None and not row["pk"]
+    return TargetColumn(row["name"], row["type"] or "any", kind, required=required, writable=not row["hidden"])
 
 
 def _insert(table: TableName, columns: Sequence[str]) -> sqlite.Insert:
@@ -117,14 +135,3 @@ def _clause(name: TableName, columns: Sequence[str]) -> TableClause:
 
 def _place(at: int) -> str:
     return f"c{at}"
-
-
-def _plain(value: Json) -> Any:
-    """A value as SQLite can hold it: exact numbers as text where they are no integers, nested ones as JSON."""
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, int) and value.bit_length() >= 64:
-        return str(value)
-    if isinstance(value, dict | list):
-        return simplejson.dumps(value, use_decimal=True, ensure_ascii=False)
-    return value

@@ -16,6 +16,7 @@ from tests.sql_targets import (
     SqlTarget,
     in_doubt,
     kinds,
+    mariadb_target,
     postgresql_target,
     removed,
     replayed,
@@ -24,10 +25,13 @@ from tests.sql_targets import (
 )
 
 
-@pytest.fixture(params=["postgresql", "sqlite"])
+@pytest.fixture(params=["postgresql", "mariadb", "sqlite"])
 def target(request: pytest.FixtureRequest, make_db: MakeDb, tmp_path: Path) -> Iterator[SqlTarget]:
     if request.param == "sqlite":
         with sqlite_target(tmp_path) as made:
+            yield made
+    elif request.param == "mariadb":
+        with mariadb_target(request.getfixturevalue("mariadb")) as made:
             yield made
     else:
         with postgresql_target(make_db(empty=True)) as made:
@@ -200,6 +204,7 @@ def test_a_key_that_is_not_unique_is_refused(target: SqlTarget) -> None:
     assert target.session(key=["title"]).problem() is None
 
 
+@pytest.mark.parametrize("target", ["postgresql", "sqlite"], indirect=True)
 def test_a_unique_index_over_some_rows_is_no_key(target: SqlTarget) -> None:
     target.query(f"CREATE UNIQUE INDEX by_title ON {target.table} (title) WHERE open")
     assert "(title) is no unique key of" in problem_and_refusal(target, key=["title"])

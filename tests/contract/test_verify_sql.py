@@ -14,11 +14,17 @@ from connectors.probing.model import Verification
 from connectors.registry import kinds
 from connectors.sql.session import SqlSession
 from outbox.model import Guarantee, HmsSyncError
+from tests.fixtures.mariadb import MariaDb
 from tests.fixtures.postgres import MakeDb
-from tests.sql_targets import SqlTarget, postgresql_target, sqlite_target, written
+from tests.sql_targets import SqlTarget, mariadb_target, postgresql_target, sqlite_target, written
 from tests.trials import ROUNDS, failed, passed, result
 
 ALL = {1, 2, 3, 4, 5, 6}
+CATALOGUES = {
+    "postgresql": "SELECT relname FROM pg_class",
+    "mariadb": "SELECT table_name FROM information_schema.tables WHERE table_schema = database()",
+    "sqlite": "SELECT name FROM sqlite_master",
+}
 SWALLOW = """
 CREATE FUNCTION court.swallow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
 CREATE TRIGGER swallow BEFORE INSERT ON court.hms_sync_ledger FOR EACH ROW EXECUTE FUNCTION court.swallow();
@@ -37,7 +43,13 @@ def file(tmp_path: Path) -> Iterator[SqlTarget]:
         yield made
 
 
-@pytest.fixture(params=["court", "file"])
+@pytest.fixture
+def maria(mariadb: MariaDb) -> Iterator[SqlTarget]:
+    with mariadb_target(mariadb) as made:
+        yield made
+
+
+@pytest.fixture(params=["court", "maria", "file"])
 def target(request: pytest.FixtureRequest) -> SqlTarget:
     made: SqlTarget = request.getfixturevalue(request.param)
     return made
@@ -54,7 +66,7 @@ def tried(target: SqlTarget, progress: list[tuple[str, int, int]] | None = None,
 
 def left(target: SqlTarget) -> list[tuple[Any, ...]]:
     """What of ours is still there: scratch tables and entries of the ledger."""
-    catalogue = "SELECT name FROM sqlite_master" if not target.prefix else "SELECT relname FROM pg_class"
+    catalogue = CATALOGUES[target.url.partition(":")[0]]
     tables = [row for row in target.query(catalogue) if "probe" in row[0]]
     return tables + target.query(f"SELECT * FROM {target.prefix}hms_sync_ledger")
 
@@ -63,7 +75,7 @@ def test_a_good_database_carries_exact_tx_and_nothing_of_the_trial_is_left(targe
     shown: list[tuple[str, int, int]] = []
     verdict = tried(target, shown)
     assert (passed(verdict), verdict.carries) == (ALL, Guarantee.EXACT_TX), verdict
-    assert verdict.fingerprint.startswith("server: PostgreSQL" if target.prefix else "server: SQLite")
+    assert verdict.fingerprint.lower().startswith(f"server: {target.url.partition(':')[0]}")
     assert {name for name, _, _ in shown} >= {"one_first", "nothing_older"}
     assert (left(target), target.effects()) == ([], [])
 
