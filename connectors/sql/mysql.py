@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql import TableClause, quoted_name
+from sqlalchemy.sql.expression import ColumnClause
 
 from connectors.channel import Channel
 from connectors.sql.columns import Kind, TargetColumn, fitted
@@ -186,7 +187,7 @@ def _insert(name: TableName, columns: Sequence[str]) -> mysql.Insert:
 def _clause(name: TableName, columns: Sequence[str]) -> TableClause:
     """Every name in quotes: words such as ``value`` are reserved in some places only."""
     schema, plain = name
-    quoted = [column(quoted_name(each, quote=True)) for each in columns]
+    quoted: list[ColumnClause[Any]] = [column(quoted_name(each, quote=True)) for each in columns]
     return table(quoted_name(plain, quote=True), *quoted, schema=schema)
 
 

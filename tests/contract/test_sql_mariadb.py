@@ -14,11 +14,12 @@ import pymysql
 import pytest
 from pydantic import SecretStr
 
+from connectors.batch import OpenGate
 from connectors.channel import Basic, Channel
 from outbox.model import Applied, ErrorClass, NotApplied, Outcome, Rejected, Unknown
 from tests.faults.proxy import Fault, Kind, in_turn
 from tests.fixtures.mariadb import MariaDb
-from tests.sql_targets import LOOPBACK, OpenGate, SqlTarget, in_doubt, kinds, mariadb_target, removed, written
+from tests.sql_targets import LOOPBACK, SqlTarget, in_doubt, kinds, mariadb_target, removed, written
 
 
 @pytest.fixture
@@ -178,7 +179,7 @@ def test_two_first_writers_of_two_records_do_not_wait_for_each_other(target: Sql
 
 def test_a_locked_row_is_tried_later_and_stops_only_itself(target: SqlTarget, mariadb: MariaDb) -> None:
     target.deliver(*[written(number, change=number) for number in (1, 2, 3)])
-    target.deadline_seconds = 8.0
+    target.deadline_seconds = 4.0
     name = target.url.rpartition("/")[2]
     with pymysql.connect(unix_socket=str(mariadb.folder / "s.sock"), user="root", database=name) as held:
         held.cursor().execute("SELECT 1 FROM hearing WHERE id = 2 FOR UPDATE")

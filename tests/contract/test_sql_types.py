@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -16,11 +16,11 @@ import simplejson
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from connectors.batch import Item
+from connectors.batch import Item, OpenGate
 from outbox.model import Applied, ErrorClass, Json, Rejected
 from tests.fixtures.mariadb import MariaDb
 from tests.fixtures.postgres import Postgres
-from tests.sql_targets import OpenGate, SqlTarget, kinds, mariadb_target, postgresql_target, sqlite_target, written
+from tests.sql_targets import SqlTarget, kinds, mariadb_target, postgresql_target, sqlite_target, written
 
 TABLES = {
     "postgresql": """
@@ -94,7 +94,7 @@ def item(row: dict[str, Json]) -> Item:
     return replace(made, message=replace(made.message, document={"id": number, **row}))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(batch=st.lists(rows, min_size=1, max_size=6))
 def test_what_is_written_is_read_back_equal(target: SqlTarget, batch: list[dict[str, Json]]) -> None:
     items = [item(row) for row in batch]
@@ -144,7 +144,7 @@ def document(value: Any) -> Any:
     return simplejson.loads(value, use_decimal=True) if isinstance(value, str) else value
 
 
-READ = {
+READ: dict[str, Callable[[Any], Any]] = {
     "day": lambda value: value if isinstance(value, date) else date.fromisoformat(value),
     "at": moment,
     "local": lambda value: value if isinstance(value, datetime) else datetime.fromisoformat(value),
