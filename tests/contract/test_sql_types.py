@@ -118,6 +118,7 @@ def read(target: SqlTarget, number: int) -> dict[str, Any]:
     place = "%s" if target.proxy else "?"
     names = ", ".join("doc::text" if name == "doc" and target.prefix else name for name in COLUMNS)
     (found,) = target.query(f"SELECT {names} FROM {target.prefix}value WHERE id = {place}", number)
+    assert not isinstance(found[COLUMNS.index("scan")], str)
     return {name: canonical(name, value) for name, value in zip(COLUMNS, found, strict=True)}
 
 
