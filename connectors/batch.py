@@ -6,7 +6,7 @@ belongs to one thread; only :meth:`BatchSession.cut` may be called from another 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -54,6 +54,14 @@ class BatchSession(Protocol):
 
     def close(self) -> None:
         """Free the connection."""
+
+
+@runtime_checkable
+class TableSession(Protocol):
+    """A session whose platform has columns, which can be held against a mapping before anything is sent."""
+
+    def misfits(self, shape: Mapping[str, str | None]) -> Sequence[str]:
+        """What keeps documents of these members (with their declared types) out, in sentences; nothing is written."""
 
 
 @runtime_checkable

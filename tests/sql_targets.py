@@ -57,8 +57,8 @@ CREATE TRIGGER removed AFTER DELETE ON hearing
 
 MARIADB = """
 CREATE TABLE hearing (id bigint PRIMARY KEY, title varchar(200) COLLATE utf8mb4_bin NOT NULL, fee decimal(12,3),
-                      starts datetime(6), notes json, numbers json, scan longblob, ref uuid,
-                      open boolean, plain longtext);
+                      starts datetime(6), notes json, numbers json, scan longblob, ref uuid, open boolean,
+                      plain longtext);
 CREATE TABLE effect (no bigint AUTO_INCREMENT PRIMARY KEY, what text, id bigint, title text);
 CREATE TRIGGER created AFTER INSERT ON hearing FOR EACH ROW
     INSERT INTO effect (what, id, title) VALUES ('insert', NEW.id, NEW.title);

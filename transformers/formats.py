@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from outbox.model import Action, Change, HmsSyncError, Json, Message
 from outbox.plugins import Plugins
-from transformers import body, document, event, feature
+from transformers import body, document, event, feature, row
 from transformers.definition import Node
 from transformers.errors import MappingError, TransformError
 from transformers.format import Format, FormatKind, WholeFormat
@@ -18,7 +18,7 @@ from transformers.format import Format, FormatKind, WholeFormat
 _Made = TypeVar("_Made")
 
 OURS: Mapping[str, FormatKind] = MappingProxyType(
-    {kind.name: kind for kind in (body.JSON, event.ICALENDAR, feature.GEOJSON, document.DOCUMENT)}
+    {kind.name: kind for kind in (body.JSON, event.ICALENDAR, feature.GEOJSON, document.DOCUMENT, row.ROW)}
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,13 +16,13 @@ from cdc.config.mistakes import KeyPath
 from cdc.config.models import CaptureTable
 from cdc.config.platforms import row_mistakes
 from cdc.receivers.admission import admit
-from connectors.batch import BatchConnector
+from connectors.batch import BatchConnector, TableSession
 from connectors.kind import probe_problem
 from connectors.registry import kinds
 from connectors.transports import open_transport
 from outbox import capture, catalog
 from outbox.db import Connection
-from outbox.model import HmsSyncError
+from outbox.model import HmsSyncError, Json
 
 
 class Level(StrEnum):
@@ -113,6 +113,28 @@ def _platforms(config: Config) -> Iterator[Finding]:
         else:
             cure = "check url, auth, tls and allow_addresses of this connector"
             yield _at(config, path, Level.ERROR, problem, cure)
+            continue
+        yield from _misfits(config, name)
+
+
+def _misfits(config: Config, name: str) -> Iterator[Finding]:
+    """Mappings against the columns that the platform's table has, where it is one."""
+    built = config.build(name)
+    if not isinstance(built.connector, BatchConnector):
+        return
+    session = built.connector.open(built.channel, built.settings.deadline.total_seconds())
+    if isinstance(session, TableSession):
+        for record_type, route in built.settings.routes.items():
+            path = ("connectors", name, "routes", record_type, "mapping")
+            shape = _shape(config.mappings[route.mapping])
+            for sentence in session.misfits(shape) if shape else ():
+                yield _at(config, path, Level.ERROR, sentence)
+
+
+def _shape(definition: Mapping[str, Json]) -> dict[str, str | None]:
+    """The members that upserts of a mapping have, with the types that it declares; none where a function makes them."""
+    types = definition.get("row", {}).get("types", {})
+    return {field: types.get(field) for field in definition.get("fields", {})}
 
 
 def _ask(built: Built) -> str | None:

@@ -11,7 +11,6 @@ from sqlalchemy import (
     BINARY,
     BindParameter,
     Column,
-    ColumnClause,
     ColumnElement,
     Connection,
     Engine,
@@ -29,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql import TableClause, quoted_name
+from sqlalchemy.sql.expression import ColumnClause
 
 from connectors.channel import Channel
 from connectors.sql.columns import Kind, TargetColumn, fitted

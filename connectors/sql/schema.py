@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 
 from sqlalchemy import Connection, Inspector, Table, inspect
@@ -13,6 +14,25 @@ from connectors.sql.columns import TargetColumn
 from connectors.sql.dialect import Dialect
 from connectors.sql.options import SqlOptions
 from outbox.model import HmsSyncError
+
+_ANY = "text|char|clob|any"
+_TAKES = {
+    name: re.compile(f"{_ANY}|{more}", re.IGNORECASE)
+    for name, more in {
+        "text": "enum|set|name",
+        "integer": "int|numeric|decimal|serial",
+        "decimal": "numeric|decimal|double|real|float|money",
+        "boolean": "bool|tinyint|bit",
+        "date": "^date$",
+        "time": "^time",
+        "timestamp": "timestamp|datetime",
+        "timestamptz": "timestamp with time zone|timestamp$|timestamp\\(|datetime",
+        "bytes": "bytea|blob|binary",
+        "uuid": "uuid|binary",
+        "json": "json",
+    }.items()
+}
+"""Which columns take the values of a declared type, by the words of their own type."""
 
 
 def require_fit(connection: Connection, dialect: Dialect, options: SqlOptions) -> Mapping[str, TargetColumn]:
@@ -34,6 +54,24 @@ def require_fit(connection: Connection, dialect: Dialect, options: SqlOptions) -
         if (reason := known[column].no_key) is not None:
             raise HmsSyncError(f"key column {column} of {options.table} ({known[column].type}) {reason}")
     return known
+
+
+def misfits(table: str, columns: Mapping[str, TargetColumn], shape: Mapping[str, str | None]) -> Iterator[str]:
+    """What keeps documents with these members out of the table, with table, column, type and cure."""
+    for name, wanted in shape.items():
+        column = columns.get(name)
+        if column is None:
+            yield f"{table} has no column {name}; add it, or take the field out of the mapping"
+        elif not column.writable:
+            yield f"column {name} of {table} ({column.type}) is computed by the target; take the field away"
+        elif wanted is not None and not _TAKES[wanted.partition("(")[0]].search(column.type):
+            yield f"column {name} of {table} ({column.type}) takes no {wanted}; change the column, or row.types.{name}"
+    for name in columns.keys() - shape.keys():
+        if columns[name].required:
+            yield (
+                f"column {name} of {table} ({columns[name].type}) takes no NULL and nothing fills it; add a field "
+                f"{name} to the mapping, or give the column a default"
+            )
 
 
 def require_ledger(connection: Connection, dialect: Dialect, table: Table, *, keep: bool) -> None:

@@ -27,7 +27,7 @@ from connectors.sql.columns import Misfit, TargetColumn
 from connectors.sql.dialect import Dialect
 from connectors.sql.failures import Failed
 from connectors.sql.options import SqlOptions
-from connectors.sql.schema import require_fit, require_ledger
+from connectors.sql.schema import misfits, require_fit, require_ledger
 from connectors.standing import Standing, standing
 from outbox.model import (
     Action,
@@ -101,6 +101,14 @@ class SqlSession:
             return failure.outcome.reason
         self._drop()
         return None
+
+    def misfits(self, shape: Mapping[str, str | None]) -> Sequence[str]:
+        try:
+            self._open(keep=False)
+        except _Failure as failure:
+            return [failure.outcome.reason]
+        self._drop()
+        return list(misfits(self._options.table, self._columns, shape))
 
     def cut(self) -> None:
         with self._raw_lock:

@@ -223,6 +223,23 @@ def test_a_column_that_is_not_there_stops_the_connector_with_its_name(target: Sq
     assert target.effects() == []
 
 
+def test_a_mapping_is_held_against_the_table_before_anything_is_sent(target: SqlTarget) -> None:
+    """With table, column, type and cure; and no ledger is made."""
+    table = target.table
+    said = list(target.session().misfits({"id": "integer", "judge": None, "starts": "bytes", "open": "boolean"}))
+    (wrong_type,) = [each for each in said if "column starts" in each] or [""]
+    assert f"{table} has no column judge; add it, or take the field out of the mapping" in said
+    assert any(
+        each.startswith(f"column title of {table} (") and "takes no NULL and nothing fills it" in each for each in said
+    )
+    if not target.url.startswith("sqlite"):  # where every text column takes everything
+        assert wrong_type.endswith("takes no bytes; change the column, or row.types.starts")
+    assert len(said) == (2 if target.url.startswith("sqlite") else 3)
+    shape = {"id": "integer", "title": "text", "fee": "decimal(12,2)", "starts": "timestamptz", "notes": "json"}
+    assert target.session().misfits({**shape, "scan": "bytes", "ref": "uuid", "plain": None}) == []
+    assert not target.has_ledger()
+
+
 # ---------------------------------------------------------------- the courier
 
 

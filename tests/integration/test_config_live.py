@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
@@ -154,3 +156,34 @@ def test_a_definition_that_was_in_the_database_writes_the_same_bytes(db: Connect
     assert isinstance(messages[0], Message)
     assert messages[0].body == b'{"title":"x","id":1}'
     assert messages[0] == messages[1]
+
+
+SQL_TEXT = """\
+version: 1
+capture:
+  hearing: {table: public.hearing}
+connectors:
+  Archive:
+    kind: sql
+    url: sqlite:///PATH
+    options: {table: hearing, key: [id]}
+    routes:
+      hearing: {mapping: hearing}
+mappings:
+  hearing:
+    output: row
+    row: {types: {id: integer}}
+    fields: {id: id, titel: title}
+"""
+
+
+def test_a_mapping_that_does_not_fit_the_table_of_a_database_is_told(tables: Connection, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "court.db")) as file:
+        file.execute("CREATE TABLE hearing (id INTEGER PRIMARY KEY, title TEXT NOT NULL)")
+    (tmp_path / "sync-config.yml").write_text(SQL_TEXT.replace("PATH", str(tmp_path / "court.db")))
+    said = problems(live_check(load(tmp_path / "sync-config.yml", environment={}), tables))
+    place = "10: connectors.Archive.routes.hearing.mapping: "
+    assert f"{place}hearing has no column titel; add it, or take the field out of the mapping" in said
+    assert any(
+        each.startswith(f"{place}column title of hearing (TEXT) takes no NULL and nothing fills it") for each in said
+    )

@@ -30,10 +30,15 @@ from tests.property.elsewhere import Mappings, digests
 
 NESTED = ("tags", "place", "places", "numbers", "grid", "names", "times", "doc", "pairs")
 """What cannot be the key of a record."""
-MANY = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+MANY = settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 WHOLE = {"expr": "to_string(@)"}
 MAPPINGS: Mappings = {
     "json": {"fields": {**{name: {"from": name, "json": True} for name in COLUMNS}, "whole": WHOLE}},
+    "row": {
+        "output": "row",
+        "row": {"types": {"words": "text", "ref": "uuid", "raw": "bytes", "big": "integer"}},
+        "fields": {name: {"from": name, "json": True} for name in COLUMNS},
+    },
     "icalendar": {
         "output": "icalendar",
         "icalendar": {"zone": "Europe/Berlin"},
