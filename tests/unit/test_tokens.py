@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdc.lane.policy import LanePolicy
@@ -112,6 +112,7 @@ def test_an_empty_bucket_is_asked_again_when_it_can_hold_a_token() -> None:
     lanes=st.integers(1, 5),
     window=st.floats(0.05, 3.0),
 )
+@settings(deadline=None)
 def test_over_any_time_no_more_starts_than_burst_and_rate_allow(
     rate: float, reserve: float, lanes: int, window: float
 ) -> None:
