@@ -89,7 +89,7 @@ def by_sqlite_code(code: int | None, text: str, *, committing: bool) -> Failed:
 def by_mysql_code(code: int | None, text: str, *, committing: bool) -> Failed:
     """The outcome of a transaction that failed with this code of MariaDB or MySQL; None: refused by the driver."""
     if code in _MYSQL_LOST:
-        return _lost(f"the connection was lost: {text}", committing=committing)
+        return by_sqlstate(None, text, committing=committing)
     if code is None:
         return _by_class("22", text, committing=committing)
     return _by_class(_CLASS_OF.get(code, "55"), f"{text} ({code})", committing=committing)
