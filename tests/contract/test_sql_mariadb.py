@@ -14,7 +14,7 @@ import pymysql
 import pytest
 from pydantic import SecretStr
 
-from connectors.batch import OpenGate
+from connectors.batch import Item, OpenGate
 from connectors.channel import Basic, Channel
 from outbox.model import Applied, ErrorClass, NotApplied, Outcome, Rejected, Unknown
 from tests.faults.proxy import Fault, Kind, in_turn
@@ -26,6 +26,15 @@ from tests.sql_targets import LOOPBACK, SqlTarget, in_doubt, kinds, mariadb_targ
 def target(mariadb: MariaDb) -> Iterator[SqlTarget]:
     with mariadb_target(mariadb) as made:
         yield made
+
+
+def resent(target: SqlTarget, item: Item) -> list[Outcome]:
+    """As a lane resends it: again, while the server still holds the locks of the connection that was lost."""
+    for _ in range(10):
+        outcomes = target.deliver(in_doubt(item))
+        if kinds(outcomes) != ["NotApplied"]:
+            break
+    return outcomes
 
 
 def reason(outcome: Outcome) -> str:
@@ -49,7 +58,7 @@ def test_whichever_answer_is_lost_the_resend_makes_it_one_effect(target: SqlTarg
         first_answers += target.deliver(item)
         if target.proxy.struck[kind] == struck:
             break
-        assert kinds(target.deliver(in_doubt(item))) == ["Applied"]
+        assert kinds(resent(target, item)) == ["Applied"]
     assert kinds(first_answers).count("Unknown") == 1
     assert kinds(first_answers)[-1] == "Applied"
     assert {number for _, number, _ in target.effects() if number < 1000} == set(range(1, len(first_answers) + 1))
