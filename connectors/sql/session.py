@@ -236,6 +236,9 @@ class SqlSession:
             outcome = self._judged(error, committing=False)
             self._drop()
             raise _Failure(outcome if isinstance(outcome, Unknown) else replace(outcome, platform=True)) from error
+        except Exception:
+            self._drop()  # one that was not looked at to the end is not written through
+            raise
         return connection
 
     def _undo(self, outcome: Failed) -> None:

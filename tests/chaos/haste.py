@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 
+from sqlalchemy import Connection
+
 from cdc import daemon as daemons
 from cdc import housekeeping, keeper, ownership
 from cdc.assembly import Kit
@@ -26,6 +28,10 @@ from cdc.receivers.roster import Roster
 from connectors import answers
 from connectors.sql import ledger as target
 from connectors.sql import session
+from connectors.sql.columns import TargetColumn
+from connectors.sql.dialect import Dialect
+from connectors.sql.options import SqlOptions
+from connectors.sql.schema import require_fit
 from outbox import db, ledger
 
 LEASE_SECONDS = 1.5
@@ -36,6 +42,7 @@ REST_SECONDS = 0.2
 LOOK_SECONDS = 0.1  # the only one that is longer than in the product: six daemons ask on one small machine
 THOROUGH_EVERY = 10
 NEVER = 1_000_000  # here healthy changes see many deaths in a row, and none of them is the cause
+_COLUMNS: dict[str, Mapping[str, TargetColumn]] = {}
 
 
 def hurried(config: Config) -> Config:
@@ -51,6 +58,13 @@ def shorten_times() -> None:
     vars(worker)["IDLE_SECONDS"] = LOOK_SECONDS
     vars(ledger)["QUARANTINE_AFTER"] = NEVER
     vars(keeper)["REST_AFTER_FAILURE_SECONDS"] = REST_SECONDS
+    vars(session)["require_fit"] = _found_out
+
+
+def _found_out(connection: Connection, dialect: Dialect, options: SqlOptions) -> Mapping[str, TargetColumn]:
+    """The columns of a table, kept for those who are born later and do not ask."""
+    _COLUMNS[options.table] = columns = require_fit(connection, dialect, options)
+    return columns
 
 
 def leave_out_checks(admission: Admission) -> None:
@@ -63,7 +77,8 @@ def leave_out_checks(admission: Admission) -> None:
 
     setattr(Roster, "enter", enter)  # noqa: B010 - the types of a method are in the way
     vars(ownership)["require_own_packages"] = lambda: None
-    vars(session)["require_fit"] = vars(session)["require_ledger"] = lambda *_: None
+    vars(session)["require_fit"] = lambda _connection, _dialect, options: _COLUMNS[options.table]
+    vars(session)["require_ledger"] = lambda *_, **__: None
     vars(aging)["STEP_SECONDS"] = aging.REVIEW_SECONDS
     vars(housekeeping)["STEP_SECONDS"] = housekeeping.ROUND_SECONDS
 
