@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Column, ColumnElement, Connection, Engine, Executable
 
 from connectors.channel import Channel
 from connectors.sql.columns import TargetColumn
 from connectors.sql.failures import Failed
-from outbox.model import Json
+from outbox.model import HmsSyncError, Json
 
 Rows = Sequence[Mapping[str, Json]]
 TableName = tuple[str | None, str]
 """Schema and name."""
+
+
+def one_database(url: str, form: str, port: int) -> tuple[str, int, str]:
+    """Host, port (``port`` where the URL has none) and database. Raises HmsSyncError, which shows the ``form``."""
+    parts = urlsplit(url)
+    database = unquote(parts.path.removeprefix("/"))
+    if not database or "/" in database or parts.query:
+        raise HmsSyncError(f"{url} does not name one database; write {form}")
+    return parts.hostname or "", parts.port or port, database
 
 
 class Dialect(Protocol):

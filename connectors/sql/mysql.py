@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import pymysql
 from sqlalchemy import (
@@ -32,10 +31,10 @@ from sqlalchemy.sql.expression import ColumnClause
 
 from connectors.channel import Channel
 from connectors.sql.columns import Kind, TargetColumn, fitted
-from connectors.sql.dialect import Rows, TableName
+from connectors.sql.dialect import Rows, TableName, one_database
 from connectors.sql.failures import Failed, by_mysql_code
 from connectors.sql.mysql_wire import Wire, connect
-from outbox.model import HmsSyncError, Json
+from outbox.model import Json
 
 _PORT = 3306
 _TABLE = text(
@@ -69,13 +68,8 @@ class MySql:
     undoes_create = False
 
     def __init__(self, url: str, *, unencrypted: bool) -> None:
-        parts = urlsplit(url)
-        self._host = parts.hostname or ""
-        self._port = parts.port or _PORT
-        self._database = unquote(parts.path.removeprefix("/"))
+        self._host, self._port, self._database = one_database(url, f"mariadb://host:{_PORT}/database", _PORT)
         self._unencrypted = unencrypted
-        if not self._database or "/" in self._database or parts.query:
-            raise HmsSyncError(f"{url} does not name one database; write mariadb://host:3306/database")
 
     def connect(self, channel: Channel, deadline_seconds: float) -> Wire:
         where = self._host, self._port, self._database

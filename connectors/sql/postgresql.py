@@ -8,7 +8,6 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import psycopg
 import simplejson
@@ -40,11 +39,11 @@ from sqlalchemy.sql import TableClause, TableValuedAlias
 from connectors.channel import Basic, Channel
 from connectors.exchange import TransportFailure
 from connectors.sql.columns import TargetColumn
-from connectors.sql.dialect import Rows, TableName
+from connectors.sql.dialect import Rows, TableName, one_database
 from connectors.sql.failures import Failed, by_sqlstate
 from connectors.sql.reach import addresses
 from connectors.transports.base import failure
-from outbox.model import ErrorClass, HmsSyncError, Json
+from outbox.model import ErrorClass, Json
 
 _PORT = 5432
 # The wire tells no SQLSTATE for a connection that is refused, only the server's sentence.
@@ -77,13 +76,8 @@ class PostgreSql:
     undoes_create = True
 
     def __init__(self, url: str, *, unencrypted: bool) -> None:
-        parts = urlsplit(url)
-        self._host = parts.hostname or ""
-        self._port = parts.port or _PORT
-        self._database = unquote(parts.path.removeprefix("/"))
+        self._host, self._port, self._database = one_database(url, f"postgresql://host:{_PORT}/database", _PORT)
         self._unencrypted = unencrypted
-        if not self._database or "/" in self._database or parts.query:
-            raise HmsSyncError(f"{url} does not name one database; write postgresql://host:5432/database")
 
     # ------------------------------------------------------------ reaching it
 
