@@ -1,6 +1,6 @@
 """Range partitions of the log and the audit: made ahead of the sequence, so that none has to be made in a hurry.
 
-Nothing here may disturb the application: locks are waited for 200 ms at most, and what cannot be done
+Nothing here may disturb the application: locks are waited for and held 40 ms at most, and what cannot be done
 now is reported and done at the next visit. Rows without a partition go to the DEFAULT one meanwhile.
 """
 
@@ -160,7 +160,7 @@ def _create(connection: Connection, table: str, span: Span) -> Tended:
     except psycopg.errors.QueryCanceled:
         return Tended(
             findings=(
-                f"outbox.{table}_default holds so many rows that partition {name} could not be attached in a second; "
+                f"outbox.{table}_default holds so many rows that partition {name} could not be attached in 40 ms; "
                 "attach it by hand in a quiet minute",
             )
         )

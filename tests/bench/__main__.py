@@ -12,16 +12,32 @@ from typing import TypeAlias
 
 import simplejson
 
+from tests.bench.aging import aging
+from tests.bench.batching import batching
 from tests.bench.capturing import capturing
 from tests.bench.delivering import draining, waiting
 from tests.bench.figure import Figure
 from tests.bench.following import following
 from tests.bench.place import Place, cluster
 from tests.bench.report import picture, table
+from tests.bench.sharing import fanning, sharing
+from tests.bench.tidying import tidying
+from tests.bench.weighing import weighing
 
 Measure: TypeAlias = Callable[[Place, Callable[[str], None], float], Iterator[Figure]]
 MEASURES: Mapping[str, Measure] = MappingProxyType(
-    {"capture": capturing, "drain": draining, "wait": waiting, "follow": following}
+    {
+        "capture": capturing,
+        "drain": draining,
+        "wait": waiting,
+        "batch": batching,
+        "follow": following,
+        "fan-out": fanning,
+        "share": sharing,
+        "weigh": weighing,
+        "tidy": tidying,
+        "age": aging,
+    }
 )
 
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,14 @@ from tests.bench.references import FILL, QUEUE
 from tests.servers import free_port, running
 
 _GIVE_UP_SECONDS = 600.0
+_START_SECONDS = 60.0
+_KNOWN = "SELECT count(DISTINCT connector) FROM outbox.lane WHERE connector = ANY (%s)"
 _PATH = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """``rate`` in changes a second, ``cpu`` in seconds per 1,000 changes, ``rss`` in bytes."""
+    """``rate`` in changes a second, ``cpu`` in seconds per 1,000 changes, ``rss`` at its highest in bytes."""
 
     rate: float
     cpu: float
@@ -55,6 +57,20 @@ def daemon(place: Place, config: Path) -> Iterator[Iterator[dict[str, Any]]]:
         finally:
             process.kill()
     place.execute("UPDATE outbox.lane SET owner = NULL, leased_until = '-infinity'")
+
+
+def registered(place: Place, config: Path, connectors: Sequence[str]) -> None:
+    """The connectors and their lanes are known before there are changes."""
+    with daemon(place, config):
+        wait_until(lambda: place.execute(_KNOWN, list(connectors))[0][0] == len(connectors), "the daemon never started")
+
+
+def wait_until(condition: Callable[[], bool], sentence: str) -> None:
+    give_up = time.monotonic() + _START_SECONDS
+    while not condition():
+        if time.monotonic() > give_up:
+            raise SystemExit(sentence)
+        time.sleep(0.2)
 
 
 def drained(place: Place, config: Path, changes: int) -> Run:
@@ -107,6 +123,7 @@ def quick_receiver(place: Place) -> Iterator[str]:
     (folder / "nginx.conf").write_text(
         f"daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;\n"
         f"events {{ worker_connections 1024; }}\nhttp {{ access_log off; keepalive_requests 1000000; {temporary}\n"
+        "client_max_body_size 0;\n"
         f"server {{ listen 127.0.0.1:{port} backlog=1024; location / {{ return 201; }} }} }}\n"
     )
     command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]

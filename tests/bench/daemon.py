@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
+import threading
 import time
 from pathlib import Path
 
 from cdc.config import load
 from cdc.daemon import Daemon
 from cdc.watch.observe import Event, Settled
-from tests.chaos.trials.lone_daemon import resident_bytes
 
 _ROUND_SECONDS = 0.5
 
@@ -21,16 +22,18 @@ class Stopwatch:
     def __init__(self) -> None:
         self.settled = 0
         self.first = self.last = 0.0
+        self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Settled):
-            self.settled += 1
-            self.last = time.monotonic()
-            self.first = self.first or self.last
+            with self._lock:
+                self.settled += 1
+                self.last = time.monotonic()
+                self.first = self.first or self.last
 
     def line(self) -> str:
         told = {"settled": self.settled, "first": self.first, "last": self.last, "cpu": time.process_time()}
-        return json.dumps(told | {"rss": resident_bytes()})
+        return json.dumps(told | {"rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
 
 
 def main(path: Path) -> None:

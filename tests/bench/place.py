@@ -28,6 +28,7 @@ INSERT INTO public.{name}
 SELECT n, 'Hearing ' || n, 'Room ' || n % 12, timestamptz '2026-03-01T09:00Z' + n * interval '1 min', repeat('x', 60)
 FROM generate_series(1, {rows}) n;
 """
+_UPDATE = "UPDATE public.hearing SET version = version + 1 WHERE id <= %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,10 @@ class Place:
             return cursor.fetchall() if cursor.description is not None else []
 
     def fill(self, changes: int) -> None:
-        """So many changes of the captured table, spread over all its records, in order."""
+        """So many changes of the captured table, spread over its first records, in order."""
         with psycopg.connect(self.dsn) as connection:
             for _ in range(max(1, changes // RECORDS)):
-                connection.execute("UPDATE public.hearing SET version = version + 1")
+                connection.execute(_UPDATE, (RECORDS,))
                 connection.commit()
             connection.autocommit = True
             connection.execute("VACUUM ANALYZE")

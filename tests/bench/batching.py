@@ -1,0 +1,59 @@
+"""How fast what is due goes to targets that take many records at once: a table of another database, a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.bench.courier import drained, quick_receiver, reference
+from tests.bench.figure import Figure
+from tests.bench.place import Place
+
+_CHANGES, _AT_ONCE = 100_000, 500
+_COPY = "CREATE TABLE public.copy (id bigint PRIMARY KEY, title text NOT NULL, version bigint NOT NULL)"
+_WAIVER = "speed is what is measured here"
+
+
+def batching(place: Place, say: Callable[[str], None], scale: float) -> Iterator[Figure]:
+    """Each against the bare loop, which POSTs one by one and does not even keep the order."""
+    changes = int(_CHANGES * scale)
+    with quick_receiver(place) as url:
+        bare = reference(place, "bare", url, changes)
+    say(f"batch    bare loop of POSTs: {bare.rate:,.0f}/s")
+    for name, connector in (("sql", _table(place)), ("file", _file(place))):
+        place.fill(changes)
+        ours = drained(place, place.config(name, {name: connector}), changes)
+        say(f"batch    {name}: {ours.rate:,.0f}/s, {ours.cpu:.3f} CPU s per 1,000, {ours.rss >> 20} MB")
+        detail = f"{ours.rate:,.0f}/s; bare loop {bare.rate:,.0f}/s"
+        yield Figure(f"drain to {name}", ours.rate / bare.rate, "x", 1.0, "more", "the bare loop of POSTs", detail)
+
+
+def _table(place: Place) -> dict[str, Any]:
+    """A table of a second database of the same server."""
+    name = f"{conninfo_to_dict(place.dsn)['dbname']}_copy"
+    place.execute(f"CREATE DATABASE {name}")
+    parts = conninfo_to_dict(place.dsn, dbname=name)
+    with psycopg.connect(**parts, autocommit=True) as connection:
+        connection.execute(_COPY)
+    return {
+        "kind": "sql",
+        "url": f"postgresql://{parts['host']}:{parts['port']}/{name}",
+        "auth": {"basic": {"username": parts["user"], "password": parts["password"]}},
+        "allow_addresses": ["127.0.0.0/8"],
+        "options": {"table": "public.copy", "key": ["id"], "unencrypted": True},
+    } | _common()
+
+
+def _file(place: Place) -> dict[str, Any]:
+    return {"kind": "file", "url": f"file://{place.folder}/hearing.ndjson"} | _common()
+
+
+def _common() -> dict[str, Any]:
+    return {
+        "concurrency": _AT_ONCE,
+        "accept_unverified": _WAIVER,
+        "routes": {"hearing": {"mapping": "hearing"}},
+    }
