@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cdc.cli import acts, audit, capture, failures, mapping, rebase, replay, run, setup, status, verify
+from cdc.cli import acts, audit, backfill, capture, failures, mapping, rebase, replay, run, setup, status, verify
 from cdc.cli.ending import ended
 from cdc.cli.output import Output
 from cdc.cli.session import Session
@@ -55,7 +55,7 @@ def root(
     context.obj = Session(config, dsn, Output(as_json=as_json))
 
 
-for room in (status, failures, audit, acts, replay, rebase, capture, setup, verify, run, mapping):
+for room in (status, failures, audit, acts, replay, backfill, rebase, capture, setup, verify, run, mapping):
     room.register(app)
 
 
