@@ -25,8 +25,8 @@ from outbox.model import Delivery, HmsSyncError
 SEGMENT_BYTES = 4 << 20
 KEPT_BYTES = 48 << 20
 """All files of a ledger together: some 400,000 deliveries."""
-TAIL_BYTES = 256 << 10
-"""Of each file, compared at every start: what a restore takes away is the newest."""
+TAIL_BYTES = 1 << 20
+"""Of all files together, compared at every start: what a restore takes away is the newest."""
 LATEST = 64
 
 
@@ -108,12 +108,12 @@ class Witness(NoWitness):
         ]
 
     def tail(self) -> list[Sent]:
-        """The newest deliveries of every process that ever wrote here."""
-        return [sent for file in self._files() for sent in _deliveries([file], TAIL_BYTES)]
+        """The newest deliveries of all processes, oldest first."""
+        return sorted(_deliveries(_newest_lines(self._files())), key=lambda sent: sent.at)
 
     def everything(self) -> list[Sent]:
         """All deliveries that are remembered, oldest first."""
-        return sorted(_deliveries(self._files()), key=lambda sent: sent.at)
+        return sorted(_deliveries(_lines(self._files())), key=lambda sent: sent.at)
 
     def close(self) -> None:
         with self._lock:
@@ -164,10 +164,10 @@ def _forget_oldest(files: Sequence[Path]) -> None:
             file.unlink(missing_ok=True)
 
 
-def _deliveries(files: Iterable[Path], tail: int | None = None) -> list[Sent]:
-    """The deliveries that the files tell of, but for those that certainly had no effect."""
+def _deliveries(lines: Iterable[Any]) -> list[Sent]:
+    """The deliveries that the lines tell of, but for those that certainly had no effect."""
     found: dict[tuple[str, str, int], Sent] = {}
-    for line in _lines(files, tail):
+    for line in lines:
         match line:
             case ["s", at, connector, rows]:
                 moment = datetime.fromtimestamp(at, UTC)
@@ -189,12 +189,32 @@ def _mark_applied(found: dict[tuple[str, str, int], Sent], connector: str, rows:
             found[connector, event, generation] = replace(sent, applied=True, external_id=name)
 
 
-def _lines(files: Iterable[Path], tail: int | None) -> Iterator[Any]:
-    """Every whole line; the first one of a tail and the last one of a process that was killed may be torn."""
+def _newest_lines(files: Iterable[Path]) -> Iterator[Any]:
+    """The ends of the files written last, oldest first, together no more than enough: each start adds a file."""
+    left, chosen = TAIL_BYTES, []
+    for _, file, size in sorted(_written(files), reverse=True):
+        if left <= 0:
+            break
+        chosen.append((file, max(0, size - left)))
+        left -= size
+    for file, start in reversed(chosen):
+        yield from _lines([file], start)
+
+
+def _written(files: Iterable[Path]) -> Iterator[tuple[int, Path, int]]:
+    """When each file was written last, and how much it holds."""
+    for file in files:
+        with suppress(FileNotFoundError):
+            found = file.stat()
+            yield found.st_mtime_ns, file, found.st_size
+
+
+def _lines(files: Iterable[Path], start: int = 0) -> Iterator[Any]:
+    """Every whole line; the first one behind a ``start`` and the last one of a killed process may be torn."""
     for file in files:
         with suppress(FileNotFoundError), file.open("rb") as stream:
-            if tail is not None and file.stat().st_size > tail:
-                stream.seek(-tail, os.SEEK_END)
+            if start:
+                stream.seek(start)
                 stream.readline()
             for line in stream:
                 with suppress(ValueError):

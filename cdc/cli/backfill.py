@@ -86,7 +86,9 @@ def _carry(chunks: Iterable[Chunk], placed: Placed, account: Account, tell: Call
             tell()
             waiting.append(chunk)
             if len(waiting) > AHEAD and not _awaited(placed, waiting.popleft()):
-                account.why = f"{account.connector} has taken nothing for {PATIENCE_SECONDS:.0f} s (see hms-sync status)"
+                account.why = (
+                    f"{account.connector} has taken nothing for {PATIENCE_SECONDS:.0f} s (see hms-sync status)"
+                )
                 return
     except KeyboardInterrupt:
         account.why = "interrupted"

@@ -24,7 +24,9 @@ def fanning(place: Place, say: Callable[[str], None], scale: float) -> Iterator[
         rates = []
         for count in (1, _CONNECTORS):
             names = [f"of_{count}_{number}" for number in range(count)]
-            config = place.config(f"fan_{count}", {name: post(url, concurrency=_AT_ONCE, start="now") for name in names})
+            config = place.config(
+                f"fan_{count}", {name: post(url, concurrency=_AT_ONCE, start="now") for name in names}
+            )
             registered(place, config, names)
             place.fill(changes)
             rates.append(drained(place, config, changes * count).rate)

@@ -25,7 +25,7 @@ from tests.fixtures.server import reachable_folder
 
 SMALL = Figures(kills=500, per_point=20, effects=100, stops=20, restarts=5, seconds=275)
 MINUTES = Figures(kills=1_000, per_point=40, effects=1_000, stops=100, restarts=10, seconds=600)
-LONG = Figures(kills=10_000, per_point=200, effects=20_000, stops=1_000, restarts=100, seconds=2_600)
+LONG = Figures(kills=10_000, per_point=500, effects=20_000, stops=1_000, restarts=100, seconds=3_600)
 _BACKLOG = 300_000
 
 

@@ -82,7 +82,9 @@ def test_a_key_of_several_columns_is_gone_through_in_its_order(
     office: Office, hms: Hms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox.backfill, "CHUNK", 1)
-    office.execute("INSERT INTO public.shift VALUES ('A', '2026-11-24', 1), ('A', '2026-11-23', 2), ('B', '2026-01-01', 0)")
+    office.execute(
+        "INSERT INTO public.shift VALUES ('A', '2026-11-24', 1), ('A', '2026-11-23', 2), ('B', '2026-01-01', 0)"
+    )
     with office.served():
         said = hms("backfill", "Plan", "shift", *WHY, "--after", '["A", "2026-11-23", 1]', "--json")
         office.settled()
