@@ -23,6 +23,8 @@ SPILL_LIMIT = 50_000
 _MOVING = (DeliveryState.WAITING, DeliveryState.IN_FLIGHT, DeliveryState.UNKNOWN)
 SCAN_LIMIT = 10_000
 """Ids that one claim looks at; bounds the scan of a lane whose record types are rare."""
+PAGE_BYTES = 16 << 20
+"""A page ends with the change that reaches it: what a lane holds in memory at once."""
 
 
 class LaneLedger:
@@ -84,6 +86,7 @@ class LaneLedger:
             seen=token.seen,
             record_types=list(record_types),
             page_size=page_size,
+            page_bytes=PAGE_BYTES,
             scan_limit=max(SCAN_LIMIT, page_size),
         )
         head = rows[0]

@@ -19,6 +19,7 @@ LIMIT 1;
 
 -- read_page
 -- Stragglers and news behind a resume token, all in one snapshot; at least one row, which may carry no change.
+-- News end with the change that fills the page, by number or by bytes.
 -- Here and below IS TRUE and OFFSET 0 leave the planner one way only, by the index of ids, transaction ids or records:
 -- with the statistics of another day it would read all of the log, or all open deliveries, for each page.
 WITH token AS (
@@ -26,14 +27,16 @@ WITH token AS (
 ), scanned AS MATERIALIZED (
     SELECT coalesce(max(s.id), %(position)s) AS upto
     FROM (SELECT id FROM outbox.change WHERE id > %(position)s ORDER BY id LIMIT %(scan_limit)s) s
-), news AS MATERIALIZED (
-    SELECT c.id
+), candidates AS MATERIALIZED (
+    SELECT c.id, sum(c.bytes) OVER (ORDER BY c.id) - c.bytes AS bytes_before
     FROM outbox.change c
     WHERE c.id > %(position)s AND c.id <= (SELECT upto FROM scanned)
       AND (c.record_type = ANY (%(record_types)s)) IS TRUE AND (c.connector IS NULL OR c.connector = %(connector)s)
       AND (%(lanes)s::int = 1 OR c.key_hash %% %(lanes)s::int = %(lane)s::int)
     ORDER BY c.id
     LIMIT %(page_size)s
+), news AS MATERIALIZED (
+    SELECT id FROM candidates WHERE bytes_before < %(page_bytes)s
 ), stragglers AS MATERIALIZED (
     -- Two index scans, because an OR would walk the whole log behind the position.
     (
@@ -62,9 +65,10 @@ WITH token AS (
     )
 ), head AS (
     SELECT t.snapshot,
-           CASE WHEN (SELECT count(*) FROM news) = %(page_size)s THEN (SELECT max(id) FROM news) ELSE s.upto END AS claim_to,
+           CASE WHEN c.found < %(page_size)s AND c.found = n.found THEN s.upto ELSE n.last END AS claim_to,
            EXISTS (SELECT FROM pg_snapshot_xip(t.snapshot)) AS others_open
-    FROM token t, scanned s
+    FROM token t, scanned s, (SELECT count(*) AS found FROM candidates) c,
+         (SELECT count(*) AS found, max(id) AS last FROM news) n
 ), taken AS (
     SELECT id, false AS straggler FROM news UNION ALL SELECT id, true FROM stragglers
 )

@@ -55,9 +55,9 @@ class Ground:
         settings = post(self.url, concurrency=_AT_ONCE, fuse="off", **more)
         return self.place.config(connector, {connector: settings}, mappings={"hearing": _MAPPING})
 
-    def run(self, meanwhile: AbstractContextManager[None] = nullcontext()) -> Run:
+    def run(self, meanwhile: AbstractContextManager[None] | None = None) -> Run:
         """What falls due in the meantime."""
-        with meanwhile:
+        with meanwhile or nullcontext():
             self.place.fill(self.changes)
             return drained(self.place, self.config("quick"), self.changes)
 

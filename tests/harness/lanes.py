@@ -117,14 +117,14 @@ def expire_leases(connection: db.Connection) -> None:
     )
 
 
-def write(connection: db.Connection, key: str, n: int = 0, operation: str = "update") -> int:
+def write(connection: db.Connection, key: str, n: int = 0, operation: str = "update", size: int = 0) -> int:
     """One change as capture would write it (the caller holds the record's lock)."""
     row = connection.execute(
-        """INSERT INTO outbox.change (key_hash, record_type, record_key, operation, after)
+        """INSERT INTO outbox.change (key_hash, record_type, record_key, operation, after, bytes)
            VALUES (hashtextextended(%(key)s, 0) & 32767, %(type)s, %(key)s, %(operation)s,
-                   jsonb_build_object('n', %(n)s::int))
+                   jsonb_build_object('n', %(n)s::int), %(size)s)
            RETURNING id""",
-        {"type": TYPE, "key": key, "n": n, "operation": operation},
+        {"type": TYPE, "key": key, "n": n, "operation": operation, "size": size},
     ).fetchone()
     assert row is not None
     return int(row["id"])

@@ -42,6 +42,18 @@ def test_insert_update_delete_hold_the_row_before_and_after(db: Connection) -> N
     assert log(db) == [("insert", "1", None, a), ("update", "1", a, b), ("delete", "1", b, None)]
 
 
+def test_a_change_knows_how_much_memory_its_images_take(db: Connection) -> None:
+    """As they are, not as the disk holds them: the text of this row is stored in a hundredth of its size."""
+    captured(db, "id integer PRIMARY KEY, v text")
+    db.execute("INSERT INTO public.t VALUES (1, repeat('x', 100000))")
+    db.execute("UPDATE public.t SET v = repeat('y', 50000)")
+    row = db.execute("SELECT array_agg(bytes ORDER BY id) AS sizes FROM outbox.change").fetchone()
+    assert row is not None
+    inserted, updated = row["sizes"]
+    assert 100_000 < inserted < 101_000
+    assert 150_000 < updated < 151_000
+
+
 def test_a_change_knows_who_and_whence(db: Connection) -> None:
     captured(db, "id integer PRIMARY KEY")
     with db.transaction():

@@ -11,6 +11,7 @@ import pytest
 
 from cdc.lane.house import no_point
 from cdc.lane.policy import LanePolicy
+import outbox.ledger
 from outbox import db as outbox_db
 from outbox.lanes import LeaseLost
 from outbox.model import Delivery, Guarantee, Record
@@ -18,6 +19,7 @@ from tests.harness import platform as p
 from tests.harness.lanes import (
     CONNECTOR,
     POLICY,
+    TYPE,
     Hand,
     expire_leases,
     registered,
@@ -79,6 +81,25 @@ def test_changes_of_one_record_arrive_in_order_over_many_pages(db: outbox_db.Con
     platform = Platform()
     taken(platform).step(60)
     assert list(platform.effects.values()) == [ids]
+
+
+def test_a_page_ends_with_the_change_that_makes_it_heavy(
+    db: outbox_db.Connection, taken: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox.ledger, "PAGE_BYTES", 100)
+    registered(db)
+    ids = [write(db, f"r{n}", size=size) for n, size in enumerate((40, 40, 40, 500, 0, 99, 1, 1))]
+    pages: list[list[int]] = []
+    platform = Platform()
+    hand = taken(platform)
+    token = hand.ledger.state().token
+    while len(pages) < 4:
+        page = hand.ledger.read_page(token, [TYPE], page_size=5, mapping_version="m1")
+        pages.append([row.delivery.change.id for row in page.rows])
+        token = page.end
+    assert pages == [ids[:3], ids[3:4], ids[4:7], ids[7:]]
+    hand.until(lambda: len(platform.applied) == len(ids))
+    assert platform.applied == ids
 
 
 def test_a_late_commit_below_the_position_is_found(db: outbox_db.Connection, dsn: str, taken: Take) -> None:

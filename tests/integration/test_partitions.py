@@ -233,7 +233,7 @@ def test_the_claims_scan_leaves_passed_partitions_alone(db: Connection) -> None:
     seen = db.execute("SELECT pg_current_snapshot()::text AS seen").fetchone()
     assert seen is not None
     token = {"position": 3 * BIG + 100, "seen": seen["seen"], "record_types": ["hearing"], "connector": "A"}
-    limits = {"scan_limit": 10_000, "page_size": 50, "lanes": 1, "lane": 0, "dead_blocks": False}
+    limits = {"scan_limit": 10_000, "page_size": 50, "page_bytes": 10_000, "lanes": 1, "lane": 0, "dead_blocks": False}
     plan = explain(db, statement("ledger", "read_page").rstrip(";"), token | limits)
     read: Counter[str] = Counter()
     for scan in scans(plan):
