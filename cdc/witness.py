@@ -23,8 +23,8 @@ from outbox.lineage import Sent
 from outbox.model import Delivery, HmsSyncError
 
 SEGMENT_BYTES = 4 << 20
-KEPT_BYTES = 48 << 20
-"""All files of a ledger together: some 400,000 deliveries."""
+KEPT_BYTES, KEPT_FILES = 48 << 20, 1_000
+"""Of a ledger: some 400,000 deliveries; each start of a daemon makes a file."""
 TAIL_BYTES = 1 << 20
 """Of all files together, compared at every start: what a restore takes away is the newest."""
 LATEST = 64
@@ -158,9 +158,9 @@ class Witness(NoWitness):
 
 def _forget_oldest(files: Sequence[Path]) -> None:
     kept = 0
-    for file in reversed(files[:-1]):
+    for number, file in enumerate(reversed(files[:-1]), 1):
         kept += file.stat().st_size
-        if kept > KEPT_BYTES:
+        if kept > KEPT_BYTES or number >= KEPT_FILES:
             file.unlink(missing_ok=True)
 
 

@@ -98,9 +98,12 @@ DELETE FROM outbox.worker WHERE id = %(owner)s;
 
 -- fair_share
 -- Of each lane of these connectors the part that falls to one of the live workers that serve it; the sum rounded up.
+-- The live ones are looked up once: after a night of restarts there are thousands of dead ones.
+WITH live AS MATERIALIZED (
+    SELECT connectors FROM outbox.worker WHERE heartbeat_at > clock_timestamp() - %(lease)s * interval '1 second'
+)
 SELECT coalesce(ceil(sum(1.0 / greatest(1, (
-    SELECT count(*) FROM outbox.worker w
-    WHERE l.connector = ANY (w.connectors) AND w.heartbeat_at > clock_timestamp() - %(lease)s * interval '1 second'
+    SELECT count(*) FROM live w WHERE l.connector = ANY (w.connectors)
 )))), 0)::int AS lanes
 FROM outbox.lane l
 WHERE l.connector = ANY (%(connectors)s);

@@ -74,6 +74,17 @@ def test_it_stays_small_and_keeps_the_newest(tmp_path: Path, monkeypatch: pytest
     assert [one.change_id for one in ours.everything()][-50:] == list(range(450, 500))
 
 
+def test_a_daemon_that_starts_again_and_again_leaves_so_many_files_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(witness, "KEPT_FILES", 10)
+    for n in range(30):
+        writer = Witness(tmp_path, LEDGER, "a")
+        writer.sent("Diary", [delivery(n)])
+        writer.close()
+    assert [one.change_id for one in writer.everything()] == list(range(20, 30))
+
+
 def test_the_tail_is_the_newest_part_of_what_all_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon that starts again and again leaves a file each time; a start reads no more for that."""
     monkeypatch.setattr(witness, "TAIL_BYTES", 1_000)
