@@ -130,8 +130,8 @@ class Witness(NoWitness):
 
     def _write(self, data: bytes) -> None:
         try:
-            if self._file is None or self._size + len(data) > SEGMENT_BYTES:
-                self._turn()
+            if self._file is None or self._size + len(data) > SEGMENT_BYTES or os.fstat(self._file).st_nlink == 0:
+                self._turn()  # the last: we were silent for so long that others have forgotten our file
             assert self._file is not None  # noqa: S101  _turn opens it or raises
             os.write(self._file, data)
         except OSError as error:
@@ -158,9 +158,9 @@ class Witness(NoWitness):
 
 def _forget_oldest(files: Sequence[Path]) -> None:
     kept = 0
-    for number, file in enumerate(reversed(files[:-1]), 1):
-        kept += file.stat().st_size
-        if kept > KEPT_BYTES or number >= KEPT_FILES:
+    for number, (_, file, size) in enumerate(sorted(_written(files), reverse=True)):
+        kept += size
+        if number and (kept > KEPT_BYTES or number >= KEPT_FILES):
             file.unlink(missing_ok=True)
 
 

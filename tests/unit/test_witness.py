@@ -85,6 +85,16 @@ def test_a_daemon_that_starts_again_and_again_leaves_so_many_files_and_no_more(
     assert [one.change_id for one in writer.everything()] == list(range(20, 30))
 
 
+def test_a_file_that_was_forgotten_is_not_written_on(tmp_path: Path) -> None:
+    """A daemon that was silent while others started a thousand times."""
+    silent = Witness(tmp_path, LEDGER, "a")
+    silent.sent("Diary", [delivery(1)])
+    for file in (tmp_path / str(LEDGER)).iterdir():
+        file.unlink()
+    silent.sent("Diary", [delivery(2)])
+    assert told(silent.everything()) == [(2, False, None)]
+
+
 def test_the_tail_is_the_newest_part_of_what_all_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon that starts again and again leaves a file each time; a start reads no more for that."""
     monkeypatch.setattr(witness, "TAIL_BYTES", 1_000)
