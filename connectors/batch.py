@@ -61,7 +61,10 @@ class TableSession(Protocol):
     """A session whose platform has columns, which can be held against a mapping before anything is sent."""
 
     def misfits(self, shape: Mapping[str, str | None]) -> Sequence[str]:
-        """What keeps documents of these members (with their declared types) out, in sentences; nothing is written."""
+        """What keeps documents of these members (with their declared types) out, in sentences; nothing is written.
+
+        Nothing where the platform cannot be looked at: ``problem`` tells why.
+        """
 
 
 @runtime_checkable

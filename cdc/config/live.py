@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,13 +16,14 @@ from cdc.config.mistakes import KeyPath
 from cdc.config.models import CaptureTable
 from cdc.config.platforms import row_mistakes
 from cdc.receivers.admission import admit
-from connectors.batch import BatchConnector, TableSession
+from cdc.receivers.fitting import misfits
+from connectors.batch import BatchConnector
 from connectors.kind import probe_problem
 from connectors.registry import kinds
 from connectors.transports import open_transport
 from outbox import capture, catalog
 from outbox.db import Connection
-from outbox.model import HmsSyncError, Json
+from outbox.model import HmsSyncError
 
 
 class Level(StrEnum):
@@ -114,27 +115,8 @@ def _platforms(config: Config) -> Iterator[Finding]:
             cure = "check url, auth, tls and allow_addresses of this connector"
             yield _at(config, path, Level.ERROR, problem, cure)
             continue
-        yield from _misfits(config, name)
-
-
-def _misfits(config: Config, name: str) -> Iterator[Finding]:
-    """Mappings against the columns that the platform's table has, where it is one."""
-    built = config.build(name)
-    if not isinstance(built.connector, BatchConnector):
-        return
-    session = built.connector.open(built.channel, built.settings.deadline.total_seconds())
-    if isinstance(session, TableSession):
-        for record_type, route in built.settings.routes.items():
-            path = ("connectors", name, "routes", record_type, "mapping")
-            shape = _shape(config.mappings[route.mapping])
-            for sentence in session.misfits(shape) if shape else ():
-                yield _at(config, path, Level.ERROR, sentence)
-
-
-def _shape(definition: Mapping[str, Json]) -> dict[str, str | None]:
-    """The members that upserts of a mapping have, with the types that it declares; none where a function makes them."""
-    types = definition.get("row", {}).get("types", {})
-    return {field: types.get(field) for field in definition.get("fields", {})}
+        for record_type, sentence in misfits(config.build(name), config.definition(name)):
+            yield _at(config, ("connectors", name, "routes", record_type, "mapping"), Level.ERROR, sentence)
 
 
 def _ask(built: Built) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from cdc.assembly import Kit
 from cdc.receivers.admission import Admission, NotAdmitted, admit
+from cdc.receivers.fitting import misfits
 from cdc.watch.logs import fields
 from cdc.watch.observe import ConnectorPaused, Observer
 from outbox import db, lanes, operate, verdicts
@@ -41,14 +42,16 @@ class Roster:
     def enter(self, kits: Mapping[str, Kit]) -> Mapping[str, Kit]:
         """All of a config or nothing of it; returns what is served. Raises HmsSyncError; then nothing has changed.
 
-        A connector that is paused may wait for its verdict: one receiver that fell short must not keep the
-        daemon from serving the others.
+        A connector that is paused may wait for its verdict, and for its target's columns: one receiver that fell short
+        must not keep the daemon from serving the others.
         """
+        unfit = {name: NotAdmitted(sentence) for name, kit in kits.items() if (sentence := _unfit(name, kit))}
         with self._lock, db.connect(self._dsn, name="hms-sync register") as connection:
             with connection.transaction():
                 self._look(connection)
                 admission = admit(connection, kits.values())
-                refused = [one for name, one in admission.refused.items() if not verdicts.is_paused(connection, name)]
+                refusals = {**unfit, **admission.refused}
+                refused = [one for name, one in refusals.items() if not verdicts.is_paused(connection, name)]
                 if refused:
                     raise NotAdmitted("\n".join(map(str, refused)))
                 _register(connection, admission)
@@ -80,6 +83,12 @@ class Roster:
             _LOG.error("a connector is not served", extra=fields(connector=name, reason=str(refusal)))
         self.served = admission.kits
         return self.served
+
+
+def _unfit(connector: str, kit: Kit) -> str:
+    """Why documents of its mappings do not fit its target; empty where they do, or where nobody can tell now."""
+    found = misfits(kit.built, kit.registration.definition)
+    return "\n".join(f"connector {connector}, route {record_type}: {sentence}" for record_type, sentence in found)
 
 
 def _register(connection: db.Connection, admission: Admission) -> None:
