@@ -37,6 +37,8 @@ class LaneId:
     epoch: int
     recoveries: int = 0
     after_death: bool = False
+    is_first: bool = True
+    """Nobody had the lane before."""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -202,7 +204,9 @@ class Worker:
             if row is None:
                 return None
             place = (row["connector"], row["lane"], row["lanes"])
-            taken = LaneId(*place, self.identity, row["epoch"], row["recoveries"], row["after_death"])
+            taken = LaneId(
+                *place, self.identity, row["epoch"], row["recoveries"], row["after_death"], row["last_epoch"] == 0
+            )
             if row["previous_owner"] is not None:
                 self._note_takeover(taken, row["previous_owner"])
             return taken

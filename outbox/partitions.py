@@ -1,7 +1,7 @@
 """Range partitions of the log and the audit: made ahead of the sequence, so that none has to be made in a hurry.
 
-Nothing here may disturb the application: locks are waited for and held 40 ms at most, and what cannot be done
-now is reported and done at the next visit. Rows without a partition go to the DEFAULT one meanwhile.
+Nothing here may disturb the application: a lock is waited for 20 ms, waited for and held 45 ms at most, and what cannot
+be done now is reported and done at the next visit. Rows without a partition go to the DEFAULT one meanwhile.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def _create(connection: Connection, table: str, span: Span) -> Tended:
     except psycopg.errors.QueryCanceled:
         return Tended(
             findings=(
-                f"outbox.{table}_default holds so many rows that partition {name} could not be attached in 40 ms; "
+                f"outbox.{table}_default holds so many rows that partition {name} could not be attached in 45 ms; "
                 "attach it by hand in a quiet minute",
             )
         )

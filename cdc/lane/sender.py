@@ -13,8 +13,9 @@ from cdc.lane.gate import Gate
 from cdc.lane.house import House
 from cdc.lane.oversized import with_current_values
 from cdc.lane.policy import LanePolicy
+from cdc.lane.quiet import Quiet
 from cdc.lane.routing import Routes
-from cdc.lane.verdict import Moment, judge, window_is_over
+from cdc.lane.verdict import Moment, judge, put_off, window_is_over
 from cdc.watch.observe import AttemptEnded
 from connectors.courier import Attempt
 from connectors.couriers import AnyCourier
@@ -77,6 +78,7 @@ class Sender:
         self._point = house.point
         self._witness = house.witness
         self.gate = Gate(ledger.flow, policy, ledger.lane.lanes, house.observe)
+        self._quiet = Quiet(policy, is_first=ledger.lane.is_first)
         self._flights: dict[Record, Flight] = {}
         self._remotes: dict[Record, RemoteObject] = {}
 
@@ -158,13 +160,18 @@ class Sender:
             message = self._routes_of(row.delivery.mapping_version).plan(change, row.remote)
         except TransformError as error:
             return self._judged(row, Rejected(ErrorClass.MAPPING, str(error)), None)
-        return settled_here(row, AuditOutcome.FILTERED) if message is None else Flight(row, message)
+        if message is None:
+            return settled_here(row, AuditOutcome.FILTERED)
+        if wait := self._quiet.wait_for(row.delivery, message.action):
+            return Ended(row, verdict=put_off(row.delivery, wait))
+        return Flight(row, message)
 
     def _ended(self, attempt: Attempt) -> Ended:
         flight = self._flights.pop(attempt.delivery.record)
         outcome: Outcome = attempt.outcome
         was_down = self.gate.is_shut
         self._report(outcome, attempt.seconds)
+        self._quiet.note(attempt.delivery, outcome)
         if isinstance(outcome, Applied):
             return applied(flight.row, outcome, flight.message, attempt.request_hash)
         return self._judged(flight.row, self._honest(flight.row, outcome), attempt.request_hash, was_down=was_down)

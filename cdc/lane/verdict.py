@@ -131,11 +131,21 @@ def spared(verdict: Verdict, delivery: Delivery, pause: str) -> Verdict:
     return replace(verdict, state=state, attempts=max(0, verdict.attempts - 1), due_in=0.0, pause=pause)
 
 
+def put_off(delivery: Delivery, seconds: float) -> Verdict:
+    """A delete that would be undone by an older request, should one still be under way; see :mod:`cdc.lane.quiet`."""
+    state = DeliveryState.UNKNOWN if delivery.doubt else DeliveryState.WAITING
+    reason = (
+        "an older request for this record may still be under way, and would bring it back: "
+        f"the delete leaves when that is over, in {seconds:g} s"
+    )
+    return Verdict(state, ErrorClass.NO_ANSWER, reason, Answer(), delivery.attempt - 1, due_in=seconds)
+
+
 def doubt_due_in(policy: LanePolicy, delay: float) -> float | None:
     """Seconds until a delivery in doubt may be touched again by the daemon itself; None: a person decides."""
     if policy.guarantee is Guarantee.ONCE_OR_ASK:
         return None
-    return max(policy.quiet_seconds, delay)
+    return max(policy.quiet_seconds, delay) if policy.guarantee is Guarantee.VERIFY else delay
 
 
 def fate_of_the_poisoned(guarantee: Guarantee) -> tuple[DeliveryState, str]:

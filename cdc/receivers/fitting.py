@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import simplejson
+
 from cdc.config import Built
 from connectors.batch import BatchConnector, TableSession
 from outbox.model import Json
@@ -12,7 +14,7 @@ from outbox.model import Json
 def misfits(built: Built, definition: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
     """Record types with what keeps their documents out, in sentences; nothing is written to find out.
 
-    ``definition`` is the connector's (routes with their mappings). Nothing where the target has no columns, or cannot be
+    ``definition`` is the connector's (routes with their mappings as text). Nothing where the target has no columns, or cannot be
     looked at just now.
     """
     if not isinstance(built.connector, BatchConnector):
@@ -20,7 +22,7 @@ def misfits(built: Built, definition: Mapping[str, Json]) -> Iterator[tuple[str,
     session = built.connector.open(built.channel, built.settings.deadline.total_seconds())
     if isinstance(session, TableSession):
         for record_type, route in definition["routes"].items():
-            shape = _shape(route["mapping"])
+            shape = _shape(simplejson.loads(route["mapping"]))
             yield from ((record_type, sentence) for sentence in (session.misfits(shape) if shape else ()))
 
 

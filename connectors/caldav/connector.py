@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from connectors.answers import answer, classify
 from connectors.conditional import ConditionalWrite, Conflict, Manner, Target, stamped
+from connectors.durations import Seconds
 from connectors.exchange import Exchange, HttpResponse
 from connectors.options import Options
 from connectors.stamps import IN_EVENTS
@@ -19,6 +20,9 @@ class CalDavOptions(Options):
     conflict: Conflict = "ours"
     """Who wins where a third party edited an entry of ours, or removed it: `ours` writes it anew, `theirs` rejects the
     delivery, `ask` rejects it until a person replays it, which writes ours, or drops it, which keeps theirs."""
+    quiet: Seconds = 60.0
+    """How long a request whose answer never came may still arrive. A delete waits for it where one may be under way: a
+    late create would bring the entry back."""
     not_applied: frozenset[int] = frozenset({429})
 
 
@@ -26,10 +30,10 @@ class CalDavConnector:
     """Delivers to one calendar collection, ``url``."""
 
     guarantee = Guarantee.EXACT_CAS
-    quiet_seconds = 0.0
     window_seconds: float | None = None
 
     def __init__(self, url: str, options: CalDavOptions) -> None:
+        self.quiet_seconds = options.quiet
         self._collection = url.rstrip("/")
         self._options = options
         self._manner = Manner(options.conflict, self._classify)

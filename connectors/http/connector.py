@@ -170,12 +170,12 @@ class ConditionalRestConnector:
     """Delivers to a platform of JSON objects with ETags; see :class:`~connectors.http.options.Conditional`."""
 
     guarantee = Guarantee.EXACT_CAS
-    quiet_seconds = 0.0
     window_seconds: float | None = None
 
     def __init__(self, url: str, options: HttpOptions) -> None:
         assert options.conditional is not None  # noqa: S101 - chosen only where it is configured
         assert options.create is not None  # noqa: S101 - idem, the options see to it
+        self.quiet_seconds = options.conditional.quiet
         self._base = url.rstrip("/")
         self._path = options.create.path
         self._options = options

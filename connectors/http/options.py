@@ -99,6 +99,9 @@ class Conditional(Options):
     conflict: Conflict = "ours"
     """Who wins where a third party edited an object of ours, or removed it: `ours` writes it anew, `theirs` rejects the
     delivery, `ask` rejects it until a person replays it, which writes ours, or drops it, which keeps theirs."""
+    quiet: Seconds = 60.0
+    """How long a request whose answer never came may still arrive. A delete waits for it where one may be under way: a
+    late create would bring the object back."""
 
 
 class Batch(Options):

@@ -16,10 +16,10 @@ class S3Connector:
     """Delivers to one bucket, or to what is below one prefix of it."""
 
     guarantee = Guarantee.EXACT_CAS
-    quiet_seconds = 0.0
     window_seconds: float | None = None
 
     def __init__(self, url: str, options: S3Options) -> None:
+        self.quiet_seconds = options.quiet
         self._base = url.rstrip("/")
         self._options = options
         self._manner = Manner(options.conflict, self._classify)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from connectors.conditional import Conflict
+from connectors.durations import Seconds
 from connectors.options import Options
 from connectors.templates import PathTemplate
 
@@ -16,5 +17,8 @@ class S3Options(Options):
     every record."""
     conflict: Conflict = "ours"
     """Who wins where a third party edited an object of ours: ``ours`` overwrites, ``theirs`` rejects the delivery."""
+    quiet: Seconds = 60.0
+    """How long a request whose answer never came may still arrive. A delete waits for it where one may be under way: a
+    late create would bring the object back."""
     not_applied: frozenset[int] = frozenset({429})
     """Statuses that the platform documents as "nothing happened, come back later"."""

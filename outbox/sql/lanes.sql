@@ -46,7 +46,7 @@ SELECT coalesce(max(lanes), 0)::int AS lanes FROM outbox.lane WHERE connector = 
 -- One free lane of our connectors, under a new epoch; lanes of dead owners are taken over when their lease is over.
 -- An owner who lost his lanes and still gives signs of life has not died.
 WITH free AS (
-    SELECT connector, lane, owner,
+    SELECT connector, lane, owner, epoch AS last_epoch,
            owner IS NOT NULL AND NOT EXISTS (
                SELECT FROM outbox.worker w
                WHERE w.id = owner AND w.heartbeat_at > clock_timestamp() - %(lease)s / 2 * interval '1 second') AS after_death
@@ -62,7 +62,8 @@ SET owner = %(owner)s, epoch = nextval('outbox.epoch_seq'), leased_until = clock
     recoveries = l.recoveries + free.after_death::int
 FROM free
 WHERE l.connector = free.connector AND l.lane = free.lane
-RETURNING l.connector, l.lane, l.lanes, l.epoch, l.recoveries, free.after_death, free.owner AS previous_owner;
+RETURNING l.connector, l.lane, l.lanes, l.epoch, l.recoveries, free.after_death, free.owner AS previous_owner,
+          free.last_epoch;
 
 -- extend
 -- A new lease on a lane we hold; no row means it is lost.

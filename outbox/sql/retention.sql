@@ -7,7 +7,7 @@ SELECT pg_try_advisory_xact_lock(%(key)s) AS alone;
 -- as_owner
 -- Partitions belong to the owner of the ledger; while we wait for a lock the application waits behind us.
 SET LOCAL ROLE outbox_owner;
-SET LOCAL lock_timeout = '40ms';
+SET LOCAL lock_timeout = '20ms';
 
 -- ids_drawn
 -- How many ids the sequence of changes has given out.
@@ -38,7 +38,7 @@ CREATE TRIGGER append_only_table BEFORE TRUNCATE ON outbox.{name}
 
 -- attach_partition
 -- Reads all of the DEFAULT partition under a lock that stops writes to it: hence the limit.
-SET LOCAL statement_timeout = '40ms';
+SET LOCAL statement_timeout = '45ms';
 ALTER TABLE outbox.{parent} ATTACH PARTITION outbox.{name} FOR VALUES FROM ({start}) TO ({end});
 
 -- lock_parent

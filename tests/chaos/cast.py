@@ -69,7 +69,7 @@ class Part:
 PARTS = (
     Part(
         "caldav", "caldav", Guarantee.EXACT_CAS, "hearing_schedule", "hearing_for_calendar", _public_hearing,
-        where=_HEARING, place="calendar/hearings",
+        where=_HEARING, place="calendar/hearings", options={"quiet": "4s"},
     ),
     Part(
         "http-window", "http", Guarantee.EXACT_WINDOW, "hearing_schedule", "hearing_for_scheduler", _public_hearing,

@@ -31,6 +31,7 @@ def office(dsn: str, tmp_path: Path, target: Path) -> Iterator[Office]:
                 "kind": "sql",
                 "url": f"sqlite:///{target}",
                 "accept_unverified": ACCEPTED,
+                "deadline": "2s",
                 "options": {"table": "copy", "key": ["id"]},
                 "routes": {"hearing": {"mapping": "row"}},
             }

@@ -31,6 +31,7 @@ class Rule(Enum):
     ASK_FIRST = "in doubt, the platform is asked before it is written to (delivery.doubt)"
     CONDITIONAL_WRITE = "EXACT_CAS writes only against the version that it knows (If-Match, If-None-Match)"
     QUIET_PERIOD = "the platform is asked only when every late copy is dead (doubt_due_in)"
+    DELETE_AFTER_COPIES = "EXACT_CAS: a delete waits until no create of its record can be under way (cdc.lane.quiet)"
     PERSON_DECIDES = "ONCE_OR_ASK never sends again what is in doubt (doubt_due_in, Courier.start)"
     WINDOW_BEFORE_RESEND = "no resend when the platform may have forgotten our key, checked when it leaves"
     BUSY_KEEPS_DOUBT = "'your key is still being worked on' (409) leaves a delivery in doubt"
@@ -43,7 +44,7 @@ class Assumption(Enum):
     QUIET_OUTLIVES_COPIES = "VERIFY: every late copy of a request is dead when the quiet period is over"
     WINDOW_OUTLIVES_COPIES = "EXACT_WINDOW: every late copy of a request is dead when the platform forgets its key"
     COPIES_DIE_BEFORE_NEXT = "CONVERGE: late copies of a record's requests are dead when its next write leaves"
-    CREATES_DIE_BEFORE_DELETE = "EXACT_CAS: late creates of a record are dead when its delete leaves"
+    QUIET_OUTLIVES_CREATES = "EXACT_CAS: every late create is dead when the quiet period before a delete is over"
 
 
 ALL_RULES = frozenset(Rule)

@@ -43,6 +43,7 @@ FIRST_LINE: Mapping[Rule, Breach] = {
     Rule.ASK_FIRST: (VERIFY, one_page, "a1 has two effects"),
     Rule.CONDITIONAL_WRITE: (CAS, one_page, "a1 has two effects"),
     Rule.QUIET_PERIOD: (VERIFY, one_page, "a1 has two effects"),
+    Rule.DELETE_AFTER_COPIES: (CAS, a_delete, "a1 overwrites the newer a2-gone"),
     Rule.PERSON_DECIDES: (ONCE, one_page, "a1 is sent again by itself"),
     Rule.WINDOW_BEFORE_RESEND: (WINDOW, one_page, "a1 has two effects"),
     Rule.BUSY_KEEPS_DOUBT: (WINDOW, one_page, "a1 overwrites the newer a2"),
@@ -60,7 +61,7 @@ STANDS_ON: Mapping[Assumption, Breach] = {
     Assumption.QUIET_OUTLIVES_COPIES: (VERIFY, one_page, "a1 has two effects"),
     Assumption.WINDOW_OUTLIVES_COPIES: (WINDOW, one_page, "a1 has two effects"),
     Assumption.COPIES_DIE_BEFORE_NEXT: (CONVERGE, one_page, "the platform shows a1, which a2 had replaced"),
-    Assumption.CREATES_DIE_BEFORE_DELETE: (CAS, a_delete, "a1 overwrites the newer a2-gone"),
+    Assumption.QUIET_OUTLIVES_CREATES: (CAS, a_delete, "a1 overwrites the newer a2-gone"),
 }
 """What the guarantee's conditions ask of the platform and the network, and what happens where it is not so."""
 

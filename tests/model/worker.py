@@ -270,7 +270,8 @@ def _dead_copies(state: State, world: World, change: int) -> list[Copy]:
         assumed = Assumption.COPIES_DIE_BEFORE_NEXT in world.assumptions
     else:
         removes = world.guarantee is Guarantee.EXACT_CAS and world.changes[change].removes
-        assumed = removes and Assumption.CREATES_DIE_BEFORE_DELETE in world.assumptions
+        waited = removes and Rule.DELETE_AFTER_COPIES in world.rules
+        assumed = waited and Assumption.QUIET_OUTLIVES_CREATES in world.assumptions
     if not assumed:
         return []
     late = [copy for copy in state.network if copy.change in world.siblings[change] and not is_awaited(state, copy)]
