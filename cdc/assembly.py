@@ -11,6 +11,7 @@ from cdc.lane.house import House
 from cdc.lane.policy import LanePolicy, RetryPolicy
 from cdc.lane.routing import Routes, compile_routes
 from cdc.lane.worker import LaneWorker
+from connectors.registry import kinds
 from outbox.db import Connection
 from outbox.flow import Limits
 from outbox.lanes import LaneId, Registration
@@ -100,4 +101,5 @@ def _policy(config: Config, built: Built, registration: Registration) -> LanePol
         rate=settings.rate,
         max_in_flight=settings.max_in_flight,
         fuse=settings.fuse,
+        takes_files=kinds()[settings.kind].takes_files,
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
+from connectors.contents import sha256_of
 from connectors.exchange import HttpRequest
 
 _ALSO_SIGNED = frozenset({"content-type", "content-disposition", "if-match", "if-none-match"})
@@ -31,7 +31,7 @@ class AwsKeys:
         from botocore.awsrequest import AWSRequest  # noqa: PLC0415
         from botocore.credentials import Credentials  # noqa: PLC0415
 
-        content = hashlib.sha256(request.body).hexdigest()
+        content = sha256_of(request)
 
         class _Signer(S3SigV4Auth):  # type: ignore[misc]  # botocore has no types
             def payload(self, _request: AWSRequest) -> str:

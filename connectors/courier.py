@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
-from typing import cast
+from typing import TypeAlias, cast
 
 from connectors.answers import redacted
 from connectors.clock import boottime
+from connectors.contents import BadContent, measured
 from connectors.exchange import Exchange, HttpConnector, HttpRequest, HttpResponse, Transport, TransportFailure
 from outbox.model import (
     Delivery,
     ErrorClass,
+    FileContent,
     Guarantee,
     Message,
     NotApplied,
@@ -74,6 +77,10 @@ class _Run:
             self.wrote = self.unanswered = True
 
 
+_Measuring: TypeAlias = tuple[_Run, RemoteObject | None, Generator[None, None, FileContent]]
+"""A delivery whose content is a file: it is read once, a piece per step, before the exchange begins."""
+
+
 class Courier:
     """Runs exchanges of one connector; used by one thread. What ``secrets`` names never appears in an outcome.
 
@@ -98,12 +105,13 @@ class Courier:
         self._secrets = secrets
         self._tokens = count()
         self._running: dict[int, _Run] = {}
+        self._measuring: deque[_Measuring] = deque()
         self._ended: list[Attempt] = []
 
     @property
     def in_flight(self) -> int:
         """Exchanges that were started and not yet handed back by :meth:`poll`."""
-        return len(self._running) + len(self._ended)
+        return len(self._running) + len(self._measuring) + len(self._ended)
 
     @property
     def has_room(self) -> bool:
@@ -115,12 +123,14 @@ class Courier:
         run = _Run(delivery, message, exchange, boottime())
         if delivery.doubt and self._guarantee is Guarantee.ONCE_OR_ASK:
             self._end(run, Unknown(ErrorClass.NO_ANSWER, "an earlier attempt may have been applied; a person decides"))
+        elif message.file is not None:
+            self._measuring.append((run, remote, measured(message.file)))
         else:
             self._advance(run, None)
 
     def poll(self, timeout_seconds: float) -> list[Attempt]:
         """The exchanges that have ended, waiting at most ``timeout_seconds`` for news of any."""
-        for token, result in self._transport.poll(0 if self._ended else timeout_seconds):
+        for token, result in self._news(timeout_seconds):
             self._advance(self._running.pop(cast("int", token)), result)
         ended, self._ended = self._ended, []
         return ended
@@ -128,9 +138,40 @@ class Courier:
     def close(self) -> None:
         """Cut what is under way; whoever reads the ledger later finds these deliveries in doubt."""
         self._transport.close()
+        for _, _, steps in self._measuring:
+            steps.close()
+        self._measuring.clear()
         for run in self._running.values():
             run.exchange.close()
         self._running.clear()
+
+    def _news(self, timeout_seconds: float) -> Sequence[tuple[Hashable, HttpResponse | TransportFailure]]:
+        """What has ended on the wire; files are measured meanwhile, which holds nothing else up for long."""
+        if not self._measuring:
+            return self._transport.poll(0 if self._ended else timeout_seconds)
+        give_up = boottime() + timeout_seconds
+        while True:
+            self._measure()
+            news = self._transport.poll(0)
+            if news or self._ended or not self._measuring or boottime() >= give_up:
+                return news
+
+    def _measure(self) -> None:
+        """One piece of the file whose turn it is; when all of it is known, its exchange begins."""
+        run, remote, steps = self._measuring.popleft()
+        try:
+            if boottime() >= run.started + self._deadline_seconds:
+                steps.close()
+                return self._end(run, _too_slow(run.message))
+            next(steps)
+            self._measuring.appendleft((run, remote, steps))
+        except StopIteration as found:
+            run.message = _with_content(run.message, found.value)
+            run.exchange = _exchange(self._connector, run.delivery, run.message, remote)
+            self._advance(run, None)
+        except BadContent as problem:
+            self._end(run, problem.outcome)
+        return None
 
     def _advance(self, run: _Run, result: HttpResponse | TransportFailure | None) -> None:
         """Hand the exchange what came back, until it waits for the wire again or has ended."""
@@ -198,7 +239,8 @@ def deliver_now(courier: Courier, delivery: Delivery, message: Message, remote: 
 
 
 def request_hash(request: HttpRequest) -> str:
-    """SHA-256 over what every resend has to repeat, without keeping it: method, URL, content type and body.
+    """SHA-256 over what every resend has to repeat, without keeping it: method, URL, content type and body; of a file
+    its checksum.
 
     Of the headers only those count that are part of the content, which in CloudEvents are the ``ce-`` ones. Others are
     made anew at each sending: a precondition, the moment and the signature of a webhook.
@@ -206,7 +248,23 @@ def request_hash(request: HttpRequest) -> str:
     told = {name.lower(): value for name, value in request.headers.items()}
     attributes = sorted(f"{name}: {value}\n" for name, value in told.items() if name.startswith("ce-"))
     head = "\n".join((request.method, request.url, told.get("content-type", ""), "".join(attributes)))
-    return hashlib.sha256(head.encode() + request.body).hexdigest()
+    body = request.body if request.file is None else f"\nsha256 {request.file.sha256}".encode()
+    return hashlib.sha256(head.encode() + body).hexdigest()
+
+
+def _with_content(message: Message, found: FileContent) -> Message:
+    """The message of what was measured; templates can name it as they can where the content is in the row."""
+    document = {**message.document, "sha256": found.sha256, "size": found.size}
+    return replace(message, file=found, document=document)
+
+
+def _too_slow(message: Message) -> NotApplied:
+    name = message.file.name if message.file is not None else ""
+    reason = (
+        f"the deadline of the delivery was over before its file {name!r} was read once: raise the deadline of the "
+        "connector, and daemon.lease with it"
+    )
+    return NotApplied(ErrorClass.MAPPING, reason)
 
 
 def _exchange(connector: HttpConnector, delivery: Delivery, message: Message, remote: RemoteObject | None) -> Exchange:

@@ -12,19 +12,23 @@ from collections.abc import Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from outbox.model import Delivery, ErrorClass, Guarantee, Message, Outcome, RemoteObject
+from outbox.model import Delivery, ErrorClass, FileContent, Guarantee, Message, Outcome, RemoteObject
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT"})
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request; ``url`` is absolute. Credentials are the channel's business, never part of it."""
+    """One request; ``url`` is absolute. Credentials are the channel's business, never part of it.
+
+    ``file``, a measured one, stands in place of ``body``: the transport sends what was measured, or not all of it.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    file: FileContent | None = None
 
     @property
     def writes(self) -> bool:

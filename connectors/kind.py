@@ -46,6 +46,8 @@ class ConnectorKind:
     takes_credentials: bool = True
     schemes: tuple[str, ...] = ("http", "https")
     address: str = "an http or https URL (write https://host/path)"
+    takes_files: bool = False
+    """True where its exchanges put ``message.file`` into their request, so that a content can stay in its file."""
 
     @property
     def speaks_http(self) -> bool:

@@ -80,12 +80,34 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class FileContent:
+    """A content that stays in its file until it is sent: ``name`` is a path below the folder ``root``.
+
+    ``sha256`` is what the row says of it, empty where it says nothing. Before an exchange begins, the courier reads the
+    file once and puts here what it found: from then on ``sha256`` and ``size`` name the very bytes that are sent.
+    """
+
+    root: str
+    name: str
+    sha256: str = ""
+    size: int = 0
+
+    @property
+    def problem(self) -> str | None:
+        """Why the name is none of a file below the root; None: it can be one."""
+        if "\0" in self.name or not {"", ".", ".."}.isdisjoint(self.name.split("/")):
+            return "is not a path below its root such as 2026/ruling.pdf (no / in front, no . and no ..)"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A change in the platform's own format, ready to send.
 
     ``document`` is the mapped document before encoding; connectors fill URL templates from it.
     ``body`` is empty for a delete whose mapping writes none. ``metadata`` describes the body at platforms that keep
-    such lines beside it.
+    such lines beside it. ``file`` is there where the content stays in a file; ``body`` is empty then, and only kinds
+    that take files are given such a message.
     """
 
     action: Action
@@ -93,6 +115,7 @@ class Message:
     body: bytes = b""
     content_type: str = "application/json"
     metadata: Mapping[str, str] = field(default_factory=dict)
+    file: FileContent | None = None
 
 
 class Guarantee(StrEnum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,7 +15,18 @@ from connectors.channel import Channel
 from connectors.courier import Attempt, Courier, deliver_now
 from connectors.exchange import HttpConnector, HttpRequest, HttpResponse, Transport, TransportFailure
 from connectors.transports import open_transport
-from outbox.model import Action, Applied, Change, Delivery, ErrorClass, Message, Operation, Outcome, RemoteObject
+from outbox.model import (
+    Action,
+    Applied,
+    Change,
+    Delivery,
+    ErrorClass,
+    FileContent,
+    Message,
+    Operation,
+    Outcome,
+    RemoteObject,
+)
 
 
 class Lossy:
@@ -27,6 +38,8 @@ class Lossy:
         self.only: str | None = None
         self.cut_next_body: int | None = None
         """After so many bytes of it the connection of the next request with a body is closed."""
+        self.before_next_put: Callable[[], object] | None = None
+        """What somebody does at the last moment before a PUT leaves."""
         self.sent: list[str] = []
         self._lost: list[tuple[Hashable, HttpResponse | TransportFailure]] = []
         self._answer_lost: set[Hashable] = set()
@@ -45,6 +58,9 @@ class Lossy:
             self.cut_next_body = None
             self._lost.append((token, TransportFailure(ErrorClass.NO_ANSWER, "cut off", sent=True)))
             return
+        if self.before_next_put is not None and request.method == "PUT":
+            self.before_next_put()
+            self.before_next_put = None
         self.sent.append(request.method)
         self._inner.start(token, request, deadline_seconds)
 
@@ -94,11 +110,12 @@ class Record:
         )
         return Delivery("files", change)
 
-    def send(self, delivery: Delivery, body: bytes = b"", content_type: str = "text/plain") -> Attempt:
+    def send(self, delivery: Delivery, body: bytes | FileContent = b"", content_type: str = "text/plain") -> Attempt:
         removes = delivery.change.operation.removes
         action = Action.DELETE if removes else Action.UPSERT
-        message = Message(action, {"file_name": "r.txt"}, body, content_type, dict(self.metadata))
-        attempt = deliver_now(self.courier, delivery, message, self.remote)
+        message = Message(action, {"file_name": "r.txt"}, b"", content_type, dict(self.metadata))
+        carried = replace(message, file=body) if isinstance(body, FileContent) else replace(message, body=body)
+        attempt = deliver_now(self.courier, delivery, carried, self.remote)
         if isinstance(attempt.outcome, Applied):
             change, outcome = delivery.change, attempt.outcome
             self.remote = RemoteObject(
@@ -106,21 +123,25 @@ class Record:
             )
         return attempt
 
-    def put(self, body: bytes) -> Outcome:
+    def put(self, body: bytes | FileContent) -> Outcome:
         return self.send(self.delivery(), body).outcome
 
     def delete(self) -> Outcome:
         return self.send(self.delivery(Operation.DELETE)).outcome
 
-    def again(self, delivery: Delivery, body: bytes = b"") -> Outcome:
+    def again(self, delivery: Delivery, body: bytes | FileContent = b"") -> Outcome:
         """The same delivery once more, because nobody knows what became of it."""
         return self.send(replace(delivery, doubt=True, attempt=delivery.attempt + 1), body).outcome
 
 
 @contextmanager
-def open_record(connector: HttpConnector, channel: Channel, transport: str = "curl") -> Iterator[Record]:
+def open_record(
+    connector: HttpConnector, channel: Channel, transport: str = "curl", deadline_seconds: float = 10
+) -> Iterator[Record]:
     wire = Lossy(open_transport(transport, channel, 4))
-    courier = Courier(connector, wire, deadline_seconds=10, concurrency=4, secrets=lambda: channel.secrets)
+    courier = Courier(
+        connector, wire, deadline_seconds=deadline_seconds, concurrency=4, secrets=lambda: channel.secrets
+    )
     try:
         yield Record(courier, wire)
     finally:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from outbox.model import Action, Change, HmsSyncError, Json, Message, Operation
 from transformers.body import check_document, check_size
 from transformers.definition import Node, Scope, plain
+from transformers.document import DocumentFormat
 from transformers.errors import TransformError
 from transformers.fields import Context, Fields, build, build_what_can_be, compile_fields, compile_null
 from transformers.format import Format, FormatKind, WholeFormat
@@ -45,6 +46,11 @@ class Transformer:
     format: Format | WholeFormat
     rules: Mapping[Operation, Rule | None]
     check: Callable[[Json], None] | None = None
+
+    @property
+    def leaves_files(self) -> bool:
+        """True where contents stay in files until they are sent; what a function makes is told by its messages."""
+        return isinstance(self.format, DocumentFormat) and bool(self.format.root)
 
     def __call__(self, change: Change, *, action: Action | None = None) -> Message | None:
         """The message, or None where the mapping skips this operation.
@@ -80,7 +86,8 @@ class Transformer:
         check_document(dict(message.document), self.path)
         check_size(message.body, self.path)
         if action is Action.DELETE and message.action is not rule.action:
-            return dataclasses.replace(message, action=rule.action, body=message.body if rule.body else b"")
+            kept = message if rule.body else dataclasses.replace(message, body=b"", file=None)
+            return dataclasses.replace(kept, action=rule.action)
         return message
 
 

@@ -1,4 +1,4 @@
-"""One file per record: its bytes from a column, what it is (type, name, checksum), and what describes it (metadata).
+"""One file per record: its bytes from a column or its name, what it is (type, name, checksum), and what describes it.
 
 The document of the mapping keeps everything but the bytes, so that templates of URLs and headers can name it.
 """
@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from outbox.model import Action, Change, Json, Message
+from outbox.model import Action, Change, FileContent, Json, Message
 from transformers.body import check_document, check_size
 from transformers.definition import Node
 from transformers.errors import TransformError, Unfit, show
@@ -21,7 +21,7 @@ from transformers.values import text_of
 OWN = ("content", "content_type", "file_name", "sha256")
 """The fields with a meaning; every other one is metadata."""
 UNKNOWN_TYPE = "application/octet-stream"
-_FORMS = ("bytes", "text")
+_FORMS = ("bytes", "text", "file")
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*( ?;[ -~]*)?")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _SHA256 = re.compile(r"(?:\\x)?([0-9a-fA-F]{64})")
@@ -33,6 +33,8 @@ class DocumentFormat:
 
     path: str
     form: str = "bytes"
+    root: str = ""
+    """The folder of the files that ``content`` names; empty where it is the content itself."""
 
     def message(self, action: Action, made: Mapping[str, Json], _change: Change) -> Message:
         """The whole message; a delete needs no content."""
@@ -40,19 +42,35 @@ class DocumentFormat:
         check_document(known, self.path)
         described = {name: self._described(name, known.get(name)) for name in ("content_type", "file_name")}
         metadata = self._metadata(known)
-        body = self._content(made) if action is Action.UPSERT else b""
-        document: dict[str, Json] = {name: value for name, value in described.items() if value} | metadata
-        if action is Action.UPSERT:
-            document |= {"sha256": self._checksum(body, known.get("sha256")), "size": len(body)}
+        body, file, facts = self._carried(made) if action is Action.UPSERT else (b"", None, {})
+        document: dict[str, Json] = {name: value for name, value in described.items() if value} | metadata | facts
         content_type = self._type(described["content_type"])
-        return Message(action, document, body, content_type, {each: metadata[each] for each in sorted(metadata)})
+        lines = {each: metadata[each] for each in sorted(metadata)}
+        return Message(action, document, body, content_type, lines, file)
 
-    def _content(self, made: Mapping[str, Json]) -> bytes:
+    def _carried(self, made: Mapping[str, Json]) -> tuple[bytes, FileContent | None, dict[str, Json]]:
+        """The content, or the file that has it, and what is known of it by now."""
+        if self.root:
+            file = self._file(self._text(made), made.get("sha256"))
+            return b"", file, {"content": file.name} | ({"sha256": file.sha256} if file.sha256 else {})
+        body = self._content(self._text(made))
+        return body, None, {"sha256": self._checksum(body, made.get("sha256")), "size": len(body)}
+
+    def _text(self, made: Mapping[str, Json]) -> str:
         value = made.get("content")
         if reason := missing(value):
             raise self._fail("content", f"the value {reason} and cannot be mapped")
         if not isinstance(value, str):
-            raise self._fail("content", f"a document needs {self.form}, found {show(value)}")
+            raise self._fail("content", f"a document needs {_MEANING[self.form]}, found {show(value)}")
+        return value
+
+    def _file(self, name: str, expected: Json) -> FileContent:
+        file = FileContent(self.root, name, "" if expected is None else self._hexadecimal(expected))
+        if file.problem is not None:
+            raise self._fail("content", f"{show(name)} {file.problem}")
+        return file
+
+    def _content(self, value: str) -> bytes:
         try:
             body = value.encode() if self.form == "text" else _bytes(value)
         except ValueError:
@@ -98,14 +116,28 @@ def _bytes(value: str) -> bytes:
     return bytes.fromhex(value[2:])
 
 
-_MEANING = {"bytes": "a bytea (\\x followed by hex digits)", "text": "text that can be written as UTF-8"}
+_MEANING = {
+    "bytes": "a bytea (\\x followed by hex digits)",
+    "text": "text that can be written as UTF-8",
+    "file": "the name of a file below root",
+}
 
 
 def _compile(options: Node | None, path: str, _fields: Collection[str]) -> DocumentFormat:
     if options is None:
         return DocumentFormat(path)
-    spec = options.object(("content",))
-    return DocumentFormat(path, options.child("content").choice(_FORMS) if "content" in spec else "bytes")
+    spec = options.object(("content", "root"))
+    form = options.child("content").choice(_FORMS) if "content" in spec else "bytes"
+    if ("root" in spec) != (form == "file"):
+        raise options.fail("root names the folder of the files: it goes with content: file, and only with that")
+    return DocumentFormat(path, form, _folder(options.child("root")) if form == "file" else "")
+
+
+def _folder(node: Node) -> str:
+    text = node.text()
+    if not text.startswith("/") or not text.strip("/") or "\0" in text:
+        raise node.fail(f"expected the absolute path of a folder such as /srv/documents, found {show(text)}")
+    return text
 
 
 def _check_fields(node: Node, names: Collection[str]) -> None:

@@ -59,6 +59,8 @@ def _kind(subject: Subject, path: KeyPath, name: str, connector: ConnectorConfig
         yield from explain(subject.document, error, kind.options, (*path, "options"))
         return
     yield from _guarantee(subject, path, name, connector)
+    if not kind.takes_files:
+        yield from _files(subject, path, connector)
 
 
 def _http_only(subject: Subject, path: KeyPath, connector: ConnectorConfig, kind: ConnectorKind) -> Iterator[Mistake]:
@@ -87,6 +89,24 @@ def _guarantee(subject: Subject, path: KeyPath, name: str, connector: ConnectorC
             f"connector {name} carries {carried}, weaker than the required {connector.require} "
             "(lower require, or choose options that carry more)",
         )
+
+
+def _files(subject: Subject, path: KeyPath, connector: ConnectorConfig) -> Iterator[Mistake]:
+    """Mappings that leave the content in a file, on their way to a kind that takes none."""
+    for record_type, route in connector.routes.items():
+        if _leaves_files(route.mapping, subject.mappings.get(route.mapping)):
+            yield subject.document.mistake(
+                (*path, "routes", record_type, "mapping"),
+                f"mapping '{route.mapping}' leaves the content in a file, and kind {connector.kind} takes contents of "
+                "columns only (write kind webdav or s3, or content: bytes in the mapping)",
+            )
+
+
+def _leaves_files(name: str, mapping: dict[str, Json] | None) -> bool:
+    try:
+        return mapping is not None and compile_mapping(name, mapping).leaves_files
+    except MappingError:
+        return False  # told by its own check
 
 
 def _conditions(subject: Subject, path: KeyPath, connector: ConnectorConfig) -> Iterator[Mistake]:

@@ -48,6 +48,8 @@ class LanePolicy:
     """Attempts under way at once in all lanes together."""
     fuse: int | None = None
     """Of how many of the latest records most must fail alike for the connector to pause."""
+    takes_files: bool = False
+    """True where a content may stay in its file until it is sent."""
 
     def of_lane(self, lane: int, lanes: int) -> LanePolicy:
         """The policy of one lane: its share of what may be under way. The shares add up, whoever owns which lane."""

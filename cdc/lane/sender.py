@@ -40,6 +40,10 @@ _FORGOTTEN = Unknown(
     ErrorClass.NO_ANSWER, "it was perhaps applied, and the platform may have forgotten its key since: a person decides"
 )
 _NEVER_TWICE = Unknown(ErrorClass.NO_ANSWER, "it was perhaps applied, and is never sent twice: a person decides")
+_NO_FILES = (
+    "the mapping leaves the content in a file, and this kind of platform takes contents of columns only: send it to "
+    "kind webdav or s3, or let the mapping take the content from a column"
+)
 _OTHER_ENGINE = (
     "it was claimed by a daemon with other libraries, which may have sent other bytes under the same key with success: "
     "look at the platform, then `hms-sync resolve`"
@@ -156,8 +160,7 @@ class Sender:
         if row.delivery.doubt and self._policy.guarantee is Guarantee.ONCE_OR_ASK:
             return self._judged(row, _NEVER_TWICE, None)
         try:
-            change = with_current_values(change, self._ledger.current_values)
-            message = self._routes_of(row.delivery.mapping_version).plan(change, row.remote)
+            message = self._planned(row)
         except TransformError as error:
             return self._judged(row, Rejected(ErrorClass.MAPPING, str(error)), None)
         if message is None:
@@ -165,6 +168,14 @@ class Sender:
         if wait := self._quiet.wait_for(row.delivery, message.action):
             return Ended(row, verdict=put_off(row.delivery, wait))
         return Flight(row, message)
+
+    def _planned(self, row: Row) -> Message | None:
+        """What the row becomes; None: it is filtered. Raises TransformError."""
+        change = with_current_values(row.delivery.change, self._ledger.current_values)
+        message = self._routes_of(row.delivery.mapping_version).plan(change, row.remote)
+        if message is not None and message.file is not None and not self._policy.takes_files:
+            raise TransformError(_NO_FILES)
+        return message
 
     def _ended(self, attempt: Attempt) -> Ended:
         flight = self._flights.pop(attempt.delivery.record)

@@ -32,4 +32,4 @@ def _verifier(name: str, url: str, options: BaseModel, scratch_url: str | None) 
     return verifier_of(subject(name, url, cast("S3Options", options), scratch_url, _probe(url, options).request))
 
 
-KIND = ConnectorKind("s3", S3Options, _build, _probe, _verifier)
+KIND = ConnectorKind("s3", S3Options, _build, _probe, _verifier, takes_files=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from urllib.parse import quote
 
 from connectors.answers import answer
 from connectors.conditional import Seen, Steps, precondition
+from connectors.contents import sha256_of
 from connectors.exchange import HttpRequest, HttpResponse
 from connectors.stamps import Stamp
 from outbox.model import Message
@@ -39,7 +39,7 @@ class S3Object:
 
     def write(self, etag: str | None) -> Steps:
         headers = {**described(self.message, self.stamp), **precondition(etag)}
-        response = yield HttpRequest("PUT", self.url, headers, self.message.body)
+        response = yield HttpRequest("PUT", self.url, headers, self.message.body, self.message.file)
         gone = etag is not None and response.status == 404  # what some answer to If-Match where nothing is
         return None if gone or response.status in _LOST else response
 
@@ -49,7 +49,7 @@ class S3Object:
 
 def described(message: Message, stamp: Stamp) -> dict[str, str]:
     """All that travels beside the content; the platform holds the checksum against what it received."""
-    checksum = b64encode(hashlib.sha256(message.body).digest()).decode()
+    checksum = b64encode(bytes.fromhex(sha256_of(message))).decode()
     headers = {"Content-Type": message.content_type, "x-amz-checksum-sha256": checksum, _MARK: str(stamp)}
     if name := message.document.get("file_name"):
         headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(str(name), safe='')}"

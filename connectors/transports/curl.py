@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import pycurl
 
 from connectors.channel import Channel
+from connectors.contents import ContentStream, stream_of
 from connectors.exchange import HttpRequest, HttpResponse, TransportFailure
 from connectors.transports.base import IDLE_SECONDS, MAX_HEADER_LINES, Dial, failure, headers_to_send, tls_context
 from outbox.model import ErrorClass
@@ -49,9 +50,16 @@ class CurlTransport:
 
     def start(self, token: Hashable, request: HttpRequest, deadline_seconds: float) -> None:
         headers = headers_to_send(request, self._channel)
+        try:
+            content = stream_of(request)
+        except TransportFailure as problem:
+            self._ended.append((token, problem))
+            return
         attempt = self._idle.pop() if self._idle else _Attempt(self._channel, self._files)
         attempt.prepare(token, deadline_seconds)
         attempt.set_request(request, headers, deadline_seconds)
+        if content is not None:
+            attempt.set_content(content)
         self._running[attempt.curl] = attempt
         self._multi.add_handle(attempt.curl)
 
@@ -141,6 +149,7 @@ class _Attempt:
         self.curl = pycurl.Curl()
         self.token: Hashable = None
         self._opened: list[socket.socket] = []
+        self._content: ContentStream | None = None
         self._set_for_good()
 
     def prepare(self, token: Hashable, deadline_seconds: float) -> None:
@@ -150,6 +159,7 @@ class _Attempt:
         self._dial = Dial(self._channel)
         self._status = self._header_bytes = self._header_lines = 0
         self._too_much = ""
+        self._broken: TransportFailure | None = None
         self._headers: dict[str, str] = {}
         self._body = bytearray()
 
@@ -166,6 +176,13 @@ class _Attempt:
         curl.setopt(pycurl.URL, request.url)
         curl.setopt(pycurl.HTTPHEADER, _header_lines(headers))
         curl.setopt(pycurl.TIMEOUT_MS, max(1, int(deadline_seconds * 1000)))
+
+    def set_content(self, content: ContentStream) -> None:
+        """What is sent in place of the body: piece by piece, of a size that is told beforehand."""
+        self._content = content
+        self.curl.setopt(pycurl.UPLOAD, 1)
+        self.curl.setopt(pycurl.INFILESIZE_LARGE, len(content))
+        self.curl.setopt(pycurl.READFUNCTION, self._next_piece)
 
     def _set_for_good(self) -> None:
         curl, channel = self.curl, self._channel
@@ -224,6 +241,14 @@ class _Attempt:
         self._sent = True
         return pycurl.PREREQFUNC_OK
 
+    def _next_piece(self, limit: int) -> bytes | int:
+        assert self._content is not None  # noqa: S101  asked only while there is one
+        try:
+            return self._content.piece(limit)
+        except TransportFailure as problem:
+            self._broken = problem
+            return pycurl.READFUNC_ABORT
+
     def _take_header(self, line: bytes) -> int | None:
         if not self._sent:
             return None  # the proxy's answer to CONNECT
@@ -254,15 +279,20 @@ class _Attempt:
         return None if len(chunk) <= room else -1
 
     def close(self) -> None:
-        self._close_copies()
+        self._let_go()
         self.curl.close()
 
-    def _close_copies(self) -> None:
+    def _let_go(self) -> None:
+        if self._content is not None:
+            self._content.close()
+            self._content = None
         while self._opened:
             self._opened.pop().close()
 
     def result(self, code: int | None, text: str) -> HttpResponse | TransportFailure:
-        self._close_copies()
+        self._let_go()
+        if self._broken is not None:
+            return self._broken
         if self._headers_done:
             return HttpResponse(self._status, self._headers, bytes(self._body), complete=code is None)
         if code in _HERE and not self._sent:

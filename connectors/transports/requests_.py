@@ -18,6 +18,7 @@ import requests
 import urllib3
 
 from connectors.channel import Channel
+from connectors.contents import ContentStream, stream_of
 from connectors.exchange import HttpRequest, HttpResponse, TransportFailure
 from connectors.transports.base import failure, headers_to_send, tls_context
 from connectors.transports.dialling import CURRENT, Attempt, GuardedAdapter
@@ -44,8 +45,14 @@ class RequestsTransport:
         prepared.prepare(
             request.method, request.url, headers_to_send(request, self._channel), data=request.body or None
         )
-        job = _Job(token, Attempt(self._channel, deadline_seconds), self._ended)
-        self._running[token] = job
+        job = self._running[token] = _Job(token, Attempt(self._channel, deadline_seconds), self._ended)
+        try:
+            job.content = stream_of(request)
+        except TransportFailure as problem:
+            job.report(problem)
+            return
+        if job.content is not None:
+            prepared.prepare_body(job.content, None)
         self._watchdog.watch(job)
         self._threads.submit(self._run, job, prepared)
 
@@ -63,6 +70,8 @@ class RequestsTransport:
         for job in self._running.values():
             job.attempt.abandon()
         self._threads.shutdown(wait=True, cancel_futures=True)
+        for job in self._running.values():
+            job.let_go()
         self._watchdog.stop()
         for adapter in self._adapters:
             adapter.close()
@@ -71,10 +80,13 @@ class RequestsTransport:
         CURRENT.set(job.attempt)
         try:
             job.report(self._send(job.attempt, prepared))
+        except TransportFailure as problem:  # the content is not what was measured any more
+            job.report(problem)
         except Exception as error:  # noqa: BLE001 - whatever happens in this thread must be reported as an end
             job.report(_named(job.attempt, error))
         finally:
             job.attempt.finish()
+            job.let_go()
 
     def _send(self, attempt: Attempt, prepared: requests.PreparedRequest) -> HttpResponse:
         proxy = self._channel.proxy
@@ -101,6 +113,7 @@ class _Job:
 
     def __init__(self, token: Hashable, attempt: Attempt, ended: queue.SimpleQueue[_Ended]) -> None:
         self.attempt = attempt
+        self.content: ContentStream | None = None
         self._token = token
         self._ended = ended
         self._lock = threading.Lock()
@@ -109,6 +122,10 @@ class _Job:
     @property
     def over(self) -> bool:
         return self._reported
+
+    def let_go(self) -> None:
+        if self.content is not None:
+            self.content.close()
 
     def report(self, result: HttpResponse | TransportFailure) -> None:
         with self._lock:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 from connectors.answers import answer, classify
 from connectors.conditional import ConditionalWrite, Manner
+from connectors.contents import sha256_of
 from connectors.exchange import Exchange, HttpResponse
 from connectors.stamps import Stamp
 from connectors.templates import Unfillable, Values
@@ -81,5 +81,4 @@ class WebDavConnector:
 
 def _properties(delivery: Delivery, message: Message) -> dict[str, str]:
     described = {f"{{{METADATA}}}{name}": value for name, value in message.metadata.items()}
-    checksum = hashlib.sha256(message.body).hexdigest()
-    return {STAMP: str(Stamp.of(delivery)), f"{{{OURS}}}sha256": checksum, **described}
+    return {STAMP: str(Stamp.of(delivery)), f"{{{OURS}}}sha256": sha256_of(message), **described}

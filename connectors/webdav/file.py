@@ -76,7 +76,8 @@ class DavFile:
 
     def _upload(self) -> Generator[HttpRequest, HttpResponse, HttpResponse | None]:
         """Content and properties under the temporary name; the answer that refuses one of them."""
-        put = HttpRequest("PUT", self._beside, {"Content-Type": self.message.content_type}, self.message.body)
+        headers = {"Content-Type": self.message.content_type}
+        put = HttpRequest("PUT", self._beside, headers, self.message.body, self.message.file)
         response = yield put
         if response.status in NO_PARENT and (yield from self._make_collections()):
             response = yield put

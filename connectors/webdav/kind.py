@@ -21,4 +21,4 @@ def _probe(url: str, _options: BaseModel) -> Probe:
     return Probe(look_at(url.rstrip("/") + "/"))
 
 
-KIND = ConnectorKind("webdav", WebDavOptions, _build, _probe)
+KIND = ConnectorKind("webdav", WebDavOptions, _build, _probe, takes_files=True)

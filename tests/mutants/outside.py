@@ -1,4 +1,4 @@
-"""Webhooks and files: what is signed anew and what stays, and what must be on the disk before the next step."""
+"""Webhooks, files, documents: what is signed anew and what stays, and what must be on the disk before the next step."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 WEBHOOK, SIGNING, COURIER = "connectors/webhook/connector.py", "connectors/webhook/signing.py", "connectors/courier.py"
 JOURNAL, PLACES = "connectors/file/journal.py", "connectors/file/places.py"
 HOOKS, FILES = "tests/unit/test_connector_webhook.py::", "tests/contract/test_file.py::"
+CONTENTS, CONTENT_TESTS = "connectors/contents.py", "tests/unit/test_contents.py::"
 
 MUTANTS = (
     Mutant(
@@ -160,5 +161,61 @@ MUTANTS = (
         "os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC",
         "os.O_RDWR | os.O_APPEND | os.O_CLOEXEC",
         f"{FILES}test_a_link_is_not_followed",
+    ),
+    Mutant(
+        "content-last-piece",
+        "a file that has changed since it was measured is never sent whole",
+        CONTENTS,
+        "if self._digest.hexdigest() != self._content.sha256:",
+        "if False:",
+        f"{CONTENT_TESTS}test_the_last_piece_of_a_file_that_has_changed_is_kept_back",
+    ),
+    Mutant(
+        "content-longer",
+        "a file that grows on its way is not sent whole",
+        CONTENTS,
+        "if _read(self._file, 1, self._content):",
+        "if False:",
+        f"{CONTENT_TESTS}test_a_file_that_gets_another_size_on_its_way_is_not_sent_whole",
+    ),
+    Mutant(
+        "content-other-size",
+        "a file that has another size already is not dialled for",
+        CONTENTS,
+        "if os.fstat(self._file.fileno()).st_size != content.size:",
+        "if False:",
+        f"{CONTENT_TESTS}test_a_file_that_is_another_one_already_is_not_sent_at_all",
+    ),
+    Mutant(
+        "content-checksum-of-the-row",
+        "a file that is not what its row says is not sent",
+        CONTENTS,
+        'if content.sha256 not in ("", found):',
+        "if False:",
+        f"{CONTENT_TESTS}test_the_checksum_of_the_row_is_held_against_the_file",
+    ),
+    Mutant(
+        "content-link-at-the-worst-moment",
+        "a folder that becomes a link between the look and the opening leads nowhere",
+        CONTENTS,
+        "_FOLDER | os.O_NOFOLLOW, dir_fd=here)",
+        "_FOLDER, dir_fd=here)",
+        f"{CONTENT_TESTS}test_what_becomes_a_link_between_the_look_and_the_opening_is_not_followed",
+    ),
+    Mutant(
+        "hash-of-a-file",
+        "the checksum of a file is part of what a resend has to repeat",
+        COURIER,
+        'f"\\nsha256 {request.file.sha256}".encode()',
+        'b""',
+        f"{CONTENT_TESTS}test_the_hash_of_a_request_covers_its_file_by_its_checksum_and_reads_nothing",
+    ),
+    Mutant(
+        "content-of-a-kind-without-files",
+        "a kind that takes no files is given no empty body in their place",
+        "cdc/lane/sender.py",
+        "message.file is not None and not self._policy.takes_files:",
+        "False:",
+        "tests/integration/test_documents.py::test_a_row_names_a_file_and_what_cannot_be_sent_stops_only_itself",
     ),
 )

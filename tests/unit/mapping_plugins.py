@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from outbox.model import Action, Change, Message
+from outbox.model import Action, Change, FileContent, Message
 
 NOT_A_FUNCTION = 5
 
@@ -15,6 +15,10 @@ def titled(change: Change) -> dict[str, Any]:
 
 def whole(change: Change) -> Message:
     return Message(Action.UPSERT, {"id": change.record_key}, b"<xml/>", "application/xml")
+
+
+def names_a_file(change: Change) -> Message | None:
+    return None if change.operation.removes else Message(Action.UPSERT, {}, file=FileContent("/srv", "a"))
 
 
 def nothing(_change: Change) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.model import Action, Json, Operation
+from outbox.model import Action, FileContent, Json, Operation
 from tests.unit.mapping_support import a_change, definition_refused, message
 from transformers import TransformError, compile_mapping
 
@@ -102,6 +102,36 @@ def test_a_record_that_left_the_filter_is_a_delete_without_body() -> None:
     assert (made.action, made.body) == (Action.DELETE, b"")
 
 
+FILES = MAPPING | {"document": {"content": "file", "root": "/srv/documents"}}
+
+
+def test_a_content_can_stay_in_a_file_that_the_row_names() -> None:
+    made = message(FILES, a_change(row(scan="2026/r.pdf")))
+    assert made.file == FileContent("/srv/documents", "2026/r.pdf", sha256(PDF).hexdigest())
+    assert (made.body, made.content_type, made.metadata) == (b"", "application/pdf", {"case_no": "17"})
+    assert (made.document["content"], made.document["sha256"]) == ("2026/r.pdf", sha256(PDF).hexdigest())
+    assert "size" not in made.document
+    assert message(FILES, a_change(row(scan="a", digest=None))).file == FileContent("/srv/documents", "a")
+    assert compile_mapping("m", FILES).leaves_files
+    assert not compile_mapping("m", MAPPING).leaves_files
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../a", "", "a/", None, 5])
+def test_a_name_that_is_none_is_refused_before_anything_is_opened(name: Json) -> None:
+    with pytest.raises(TransformError, match=r"mappings\.m\.content: "):
+        message(FILES, a_change(row(scan=name)))
+
+
+def test_a_delete_names_no_file() -> None:
+    made = compile_mapping("m", FILES)(a_change(row(scan="a")), action=Action.DELETE)
+    assert made is not None
+    assert (made.action, made.file) == (Action.DELETE, None)
+    function = {"python": "tests.unit.mapping_plugins:names_a_file", "on": {"delete": {"as": "delete"}}}
+    made = compile_mapping("m", function)(a_change(row()), action=Action.DELETE)
+    assert made is not None
+    assert (made.action, made.file) == (Action.DELETE, None)
+
+
 @pytest.mark.parametrize(
     ("definition", "sentence"),
     [
@@ -109,6 +139,19 @@ def test_a_record_that_left_the_filter_is_a_delete_without_body() -> None:
         ({"output": "document", "fields": {"content": "c", "case-no": "c"}}, "cannot name metadata"),
         ({"output": "document", "fields": {"content": "c", "size": "c"}}, "cannot name metadata"),
         ({"output": "document", "document": {"content": "pdf"}, "fields": {"content": "c"}}, "expected one of bytes"),
+        (
+            {"output": "document", "document": {"content": "file"}, "fields": {"content": "c"}},
+            "goes with content: file",
+        ),
+        ({"output": "document", "document": {"root": "/srv"}, "fields": {"content": "c"}}, "goes with content: file"),
+        (
+            {"output": "document", "document": {"content": "file", "root": "srv"}, "fields": {"content": "c"}},
+            "document.root: expected the absolute path of a folder",
+        ),
+        (
+            {"output": "document", "document": {"content": "file", "root": "/"}, "fields": {"content": "c"}},
+            "document.root: expected the absolute path of a folder",
+        ),
         ({"document": {}, "fields": {"content": "c"}}, "only for output: document"),
         ({"output": "document", "fields": {"content": "c"}, "schema": {}}, "a JSON Schema is for output: json"),
         (
