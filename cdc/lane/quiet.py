@@ -15,7 +15,7 @@ from outbox.model import Action, Delivery, Guarantee, Outcome, Record, Unknown
 
 
 class Quiet:
-    """What one lane's worker knows of requests that may still be under way. ``is_first``: nobody had the lane before."""
+    """What a lane's worker knows of requests that may still be under way; ``is_first``: nobody had the lane before."""
 
     def __init__(self, policy: LanePolicy, *, is_first: bool) -> None:
         self._seconds = policy.quiet_seconds if policy.guarantee is Guarantee.EXACT_CAS else 0.0

@@ -24,6 +24,7 @@ from outbox.ledger import LaneLedger
 from outbox.model import (
     Applied,
     AuditOutcome,
+    Delivery,
     ErrorClass,
     Guarantee,
     Message,
@@ -155,10 +156,8 @@ class Sender:
         change = row.delivery.change
         if row.remote is not None and row.remote.is_newer_than(change):
             return settled_here(row, AuditOutcome.SUPERSEDED)
-        if row.delivery.doubt and window_is_over(row.delivery, self._policy, datetime.now(UTC)):
-            return self._judged(row, _FORGOTTEN, None)
-        if row.delivery.doubt and self._policy.guarantee is Guarantee.ONCE_OR_ASK:
-            return self._judged(row, _NEVER_TWICE, None)
+        if (parked := self._parked(row.delivery)) is not None:
+            return self._judged(row, parked, None)
         try:
             message = self._planned(row)
         except TransformError as error:
@@ -168,6 +167,14 @@ class Sender:
         if wait := self._quiet.wait_for(row.delivery, message.action):
             return Ended(row, verdict=put_off(row.delivery, wait))
         return Flight(row, message)
+
+    def _parked(self, delivery: Delivery) -> Unknown | None:
+        """Why a delivery in doubt is not sent again by itself."""
+        if not delivery.doubt:
+            return None
+        if window_is_over(delivery, self._policy, datetime.now(UTC)):
+            return _FORGOTTEN
+        return _NEVER_TWICE if self._policy.guarantee is Guarantee.ONCE_OR_ASK else None
 
     def _planned(self, row: Row) -> Message | None:
         """What the row becomes; None: it is filtered. Raises TransformError."""

@@ -14,8 +14,8 @@ from outbox.model import Json
 def misfits(built: Built, definition: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
     """Record types with what keeps their documents out, in sentences; nothing is written to find out.
 
-    ``definition`` is the connector's (routes with their mappings as text). Nothing where the target has no columns, or cannot be
-    looked at just now.
+    ``definition`` is the connector's (routes with their mappings as text). Nothing where the target has no columns, or
+    cannot be looked at just now.
     """
     if not isinstance(built.connector, BatchConnector):
         return

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.bench.courier import drained, quick_receiver, reference
 from tests.bench.figure import Figure
@@ -35,8 +35,8 @@ def _table(place: Place) -> dict[str, Any]:
     """A table of a second database of the same server."""
     name = f"{conninfo_to_dict(place.dsn)['dbname']}_copy"
     place.execute(f"CREATE DATABASE {name}")
-    parts = conninfo_to_dict(place.dsn, dbname=name)
-    with psycopg.connect(**parts, autocommit=True) as connection:
+    parts = conninfo_to_dict(place.dsn)
+    with psycopg.connect(make_conninfo(place.dsn, dbname=name), autocommit=True) as connection:
         connection.execute(_COPY)
     return {
         "kind": "sql",

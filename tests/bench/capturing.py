@@ -1,4 +1,4 @@
-"""What capture costs the application: pgbench on a captured table, on its twin, and on one whose trigger writes the least.
+"""What capture costs the application: pgbench on a captured table, its twin, and one whose trigger writes the least.
 
 The least is a bare row (id, time, key) in a table without any further index: no capture by triggers can cost less.
 """
@@ -24,7 +24,9 @@ _MANY = "INSERT INTO public.{table} SELECT n, 'Many', NULL, now(), NULL FROM gen
 _LEAST = """
 CREATE TABLE public.least (LIKE public.plain INCLUDING ALL);
 INSERT INTO public.least SELECT * FROM public.plain;
-CREATE TABLE public.written (id bigserial PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp(), key text NOT NULL);
+CREATE TABLE public.written (
+    id bigserial PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp(), key text NOT NULL
+);
 CREATE FUNCTION public.write_least() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO public.written (key) VALUES (NEW.id::text);

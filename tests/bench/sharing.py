@@ -67,4 +67,4 @@ def _seconds(daemons: list[Iterator[dict[str, Any]]], changes: int) -> float:
     while True:
         told = [next(lines) for lines in daemons]
         if sum(each["settled"] for each in told) >= changes:
-            return max(each["last"] for each in told) - min(each["first"] for each in told if each["first"])
+            return float(max(each["last"] for each in told) - min(each["first"] for each in told if each["first"]))

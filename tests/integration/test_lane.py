@@ -9,9 +9,9 @@ from typing import Protocol
 
 import pytest
 
+import outbox.ledger
 from cdc.lane.house import no_point
 from cdc.lane.policy import LanePolicy
-import outbox.ledger
 from outbox import db as outbox_db
 from outbox.lanes import LeaseLost
 from outbox.model import Delivery, Guarantee, Record
