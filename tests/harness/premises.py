@@ -134,6 +134,7 @@ def settings_for(dsn: str, board: Board, diary: Diary | None = None) -> dict[str
             "url": f"{diary.client.url}hearings/",
             "auth": {"basic": {"username": diary.client.username, "password": "${file:password}"}},
             "concurrency": 1,
+            "options": {"quiet": "500ms"},
             "accept_unverified": ACCEPTED,
             "routes": {"hearing": {"mapping": "for_diary", "where": "status == 'scheduled'"}},
         }

@@ -54,6 +54,7 @@ class Registry:
                     "allow_addresses": ["127.0.0.0/8"],
                     "deadline": "2s",
                     "concurrency": 2,
+                    "options": {"quiet": "500ms"},
                     "accept_unverified": ACCEPTED,
                     "retry": {"base": "50ms", "max": "500ms"},
                     "routes": {"hearing": {"mapping": "event", "where": "status == 'on'"}},
