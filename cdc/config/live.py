@@ -17,6 +17,7 @@ from cdc.config.models import CaptureTable
 from cdc.config.platforms import row_mistakes
 from cdc.receivers.admission import admit
 from connectors.batch import BatchConnector, TableSession
+from connectors.hiding import hide, printable
 from connectors.kind import probe_problem
 from connectors.registry import kinds
 from connectors.transports import open_transport
@@ -105,7 +106,8 @@ def _platforms(config: Config) -> Iterator[Finding]:
     for name, settings in config.connectors.items():
         path = ("connectors", name, "url")
         try:
-            problem = _ask(config.build(name))
+            built = config.build(name)
+            problem = _ask(built)
         except HmsSyncError as error:
             problem = str(error)
         if problem is None:
@@ -128,7 +130,7 @@ def _misfits(config: Config, name: str) -> Iterator[Finding]:
             path = ("connectors", name, "routes", record_type, "mapping")
             shape = _shape(config.mappings[route.mapping])
             for sentence in session.misfits(shape) if shape else ():
-                yield _at(config, path, Level.ERROR, sentence)
+                yield _at(config, path, Level.ERROR, hide(sentence, built.channel.secrets))
 
 
 def _shape(definition: Mapping[str, Json]) -> dict[str, str | None]:
@@ -139,6 +141,11 @@ def _shape(definition: Mapping[str, Json]) -> dict[str, str | None]:
 
 def _ask(built: Built) -> str | None:
     """What is wrong with the platform, None when it answers as it should; nothing is written there."""
+    problem = _problem(built)
+    return None if problem is None else hide(printable(problem, 1000), built.channel.secrets)
+
+
+def _problem(built: Built) -> str | None:
     kind, deadline_seconds = kinds()[built.settings.kind], built.settings.deadline.total_seconds()
     if isinstance(built.connector, BatchConnector):
         return built.connector.open(built.channel, deadline_seconds).problem()
