@@ -17,6 +17,9 @@ from connectors.exchange import HttpConnector, HttpRequest, HttpResponse, Transp
 from connectors.transports import open_transport
 from outbox.model import Action, Applied, Change, Delivery, ErrorClass, Message, Operation, Outcome, RemoteObject
 
+TEN_MEGABYTES = "".join(map(chr, range(256))) * 27_000
+"""With every byte that a text can have."""
+
 
 class Lossy:
     """A transport between the courier and the real one that loses requests or answers on order; ``only`` those."""
