@@ -84,6 +84,8 @@ class OAuth2:
 
 
 Auth: TypeAlias = Bearer | Basic | HeaderKey | OAuth2 | AwsKeys
+_LONG_WORD = 8
+"""A shorter one at the end of a key is no secret by itself: it would be hidden everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +147,7 @@ class Channel:
         return shown_as(self._secrets if self.tokens is None else self._secrets.union(self.tokens.seen))
 
     def _known_secrets(self) -> set[str]:
-        found = {value.rpartition(" ")[2] for value in self.auth_headers.values()}
-        found |= {each.get_secret_value() for each in (*_of(self.auth), *self.hidden)}
+        found = {*_of(self.auth), *(each.get_secret_value() for each in self.hidden)}
         if isinstance(self.auth, OAuth2):
             found |= self.auth.endpoint._known_secrets()  # noqa: SLF001 - another one of us
         if self.proxy is not None:
@@ -158,20 +159,26 @@ def _matches(host: str, pattern: str) -> bool:
     return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
 
 
-def _of(auth: Auth | None) -> tuple[SecretStr, ...]:
+def _of(auth: Auth | None) -> set[str]:
     """What must not be shown of the credentials."""
     match auth:
         case Bearer():
-            return (auth.token,)
+            return {auth.token.get_secret_value()}
         case Basic():
-            return (auth.password,)
+            return {auth.password.get_secret_value(), _word(auth)}
         case HeaderKey():
-            return (auth.value,)
+            return {auth.value.get_secret_value(), *({_word(auth)} if len(_word(auth)) >= _LONG_WORD else ())}
         case OAuth2():
-            return (auth.client_secret,)
+            return {auth.client_secret.get_secret_value()}
         case AwsKeys():
-            return (SecretStr(auth.key_id), auth.secret)
-    return ()
+            return {auth.key_id, auth.secret.get_secret_value()}
+    return set()
+
+
+def _word(auth: Basic | HeaderKey) -> str:
+    """The last word of what is sent; before it may stand a scheme."""
+    (value,) = auth.headers().values()
+    return value.rpartition(" ")[2]
 
 
 def _of_proxy(url: str) -> set[str]:
@@ -181,8 +188,7 @@ def _of_proxy(url: str) -> set[str]:
     secret = password or user
     if not secret:
         return set()
-    sent = Basic(unquote(user), SecretStr(unquote(password))).headers()["Authorization"].rpartition(" ")[2]
-    return {secret, unquote(secret), sent}
+    return {secret, unquote(secret), _word(Basic(unquote(user), SecretStr(unquote(password))))}
 
 
 def _clean(secret: SecretStr, what: str) -> str:

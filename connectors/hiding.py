@@ -18,6 +18,7 @@ import simplejson
 
 CUT = "…"
 _INSTEAD = "***"
+_ESCAPED = "what it says is withheld, because a secret stands in it, escaped more than once"
 _BASE64_FROM = 6
 """Of anything shorter the base64 is so short that it would be found everywhere."""
 _HALF = 4
@@ -36,8 +37,12 @@ class Defect(Exception):
 
 def defect(error: BaseException, shown: Iterable[str]) -> Defect:
     """What a log may say of ``error``; its causes are left out, because they may say it all again."""
-    words = hide(f"{type(error).__name__}: {error}{CUT}", shown)  # whoever made it may have cut what it quotes
-    return Defect(words.removesuffix(CUT)).with_traceback(error.__traceback__)
+    forms = tuple(shown)
+    words = hide(f"{error}{CUT}", forms)  # whoever made it may have cut what it quotes
+    bare = words.replace("\\", "")
+    if hide(bare, [form.replace("\\", "") for form in forms]) != bare:
+        words = _ESCAPED
+    return Defect(f"{type(error).__name__}: {words.removesuffix(CUT)}").with_traceback(error.__traceback__)
 
 
 def hide(text: str, shown: Iterable[str]) -> str:

@@ -87,3 +87,9 @@ def test_a_defect_in_a_log_shows_its_place_and_no_secret(caplog: pytest.LogCaptu
     assert "ValueError: cannot read ***" in caplog.text
     assert "test_hiding.py" in caplog.text
     assert words not in caplog.text.replace('words = "t0ps3cret"', "")
+
+
+def test_a_secret_that_is_escaped_twice_withholds_the_words_of_a_defect() -> None:
+    words = simplejson.dumps(f"you sent {SECRET}").encode()
+    told = str(defect(ValueError(f"cannot read {words!r}"), SHOWN))
+    assert told == "ValueError: what it says is withheld, because a secret stands in it, escaped more than once"
