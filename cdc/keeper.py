@@ -20,6 +20,7 @@ from cdc.sentinel import Sentinel
 from cdc.watch.logs import fields
 from cdc.watch.observe import LaneGivenUp, LaneTaken, LeaseLost, Observer, silent
 from connectors.clock import boottime
+from connectors.hiding import defect
 from outbox import db
 from outbox.lanes import LaneId, Worker, note_fenced
 from outbox.lanes import LeaseLost as LeaseLostError
@@ -83,9 +84,10 @@ class LaneThread(threading.Thread):
             self.failed = True
             _LOG.warning("a lane failed; it will be taken up again", extra=self._fields(reason=str(error).strip()))
             self._tell_when_fenced(refused=False)
-        except Exception:  # noqa: BLE001  one lane's defect must not end the others
+        except Exception as error:  # noqa: BLE001  one lane's defect must not end the others
             self.failed = True
-            _LOG.exception("a lane ended by a defect; it will be taken up again", extra=self._fields())
+            told = defect(error, self._kit.built.channel.secrets)
+            _LOG.exception("a lane ended by a defect; it will be taken up again", exc_info=told, extra=self._fields())
         finally:
             self._berth.ended(self.name)
             self._berth.observe(LaneGivenUp(self.lane.connector, self.lane.lane))

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from connectors.exchange import HttpResponse
+from connectors.hiding import CUT, hide, printable
 from outbox.model import Answer, Applied, ErrorClass, NotApplied, Outcome, Rejected, Unknown
 
 DECLARED = frozenset({429})
@@ -19,6 +20,8 @@ DECLARED = frozenset({429})
 
 EXCERPT_CHARACTERS = 512
 _LONGEST_SECRET = 4096
+_UNLIKELY = 8
+"""A secret of so many characters stands in no id by chance."""
 _RETRY_AFTER_MAX_SECONDS = 3600.0
 _LATER = frozenset({408, 425, 429, 503})
 _CREDENTIALS = frozenset({401, 403, 407})
@@ -72,36 +75,37 @@ def _rejected(response: HttpResponse, kept: Answer, *, missing_is_wrong_url: boo
 
 def answer(response: HttpResponse) -> Answer:
     """What is kept of the answer; still to be redacted and cut by :func:`redacted`."""
-    text = response.body[: EXCERPT_CHARACTERS + _LONGEST_SECRET].decode("utf-8", errors="replace")
-    return Answer(response.status, printable(text, len(text)))
+    size = EXCERPT_CHARACTERS + _LONGEST_SECRET
+    text = response.body[:size].decode("utf-8", errors="replace")
+    if response.complete and len(response.body) <= size:
+        return Answer(response.status, printable(text, len(text)))
+    return Answer(response.status, printable(text.rstrip("\ufffd"), len(text)) + CUT)
 
 
-def printable(text: str, limit: int) -> str:
-    """At most ``limit`` characters, control characters escaped, for logs and the audit."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text[:limit])
-
-
-def redacted(outcome: Outcome, secrets: Iterable[str]) -> Outcome:
-    """The outcome without the secrets of the channel, its excerpt cut to what is kept."""
-    outcome = without(outcome, secrets)
+def redacted(outcome: Outcome, shown: Iterable[str]) -> Outcome:
+    """The outcome without what the channel keeps secret, its excerpt cut to what is kept."""
+    outcome = without(outcome, shown)
     kept = replace(outcome.answer, excerpt=outcome.answer.excerpt[:EXCERPT_CHARACTERS])
     if isinstance(outcome, Applied):
         return replace(outcome, answer=kept)
     return replace(outcome, answer=kept, reason=printable(outcome.reason, 1000))
 
 
-def without(outcome: Outcome, secrets: Iterable[str]) -> Outcome:
-    """The outcome without these secrets, not cut yet: half a secret at the end could not be found any more."""
+def without(outcome: Outcome, shown: Iterable[str]) -> Outcome:
+    """The outcome without these texts, not cut yet: half a secret at the end could not be found any more.
 
-    def hidden(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, "***")
-        return text
+    An id or a version with a secret in it is none: it would be kept, and sent back.
+    """
+    forms = tuple(shown)
+    kept = replace(outcome.answer, excerpt=hide(outcome.answer.excerpt, forms))
+    if not isinstance(outcome, Applied):
+        return replace(outcome, answer=kept, reason=hide(outcome.reason, forms))
+    external_id, version = (None if _holds(each, forms) else each for each in (outcome.external_id, outcome.version))
+    return Applied(kept, external_id, version)
 
-    kept = replace(outcome.answer, excerpt=hidden(outcome.answer.excerpt))
-    if isinstance(outcome, Applied):
-        return replace(outcome, answer=kept)
-    return replace(outcome, answer=kept, reason=hidden(outcome.reason))
+
+def _holds(text: str | None, forms: Iterable[str]) -> bool:
+    return text is not None and any(form in text for form in forms if len(form) >= _UNLIKELY)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

@@ -18,6 +18,7 @@ from connectors.answers import redacted
 from connectors.batch import BatchSession, Item, OutOfTime
 from connectors.clock import boottime
 from connectors.courier import Attempt, as_unknown
+from connectors.hiding import defect
 from outbox.model import Applied, Delivery, ErrorClass, Message, NotApplied, Outcome, Rejected, RemoteObject, Unknown
 
 BATCH_ROWS = 500
@@ -163,8 +164,9 @@ class BatchCourier:
                 batch.outcomes.append(outcome)
         except OutOfTime:
             return _too_late()
-        except Exception:  # noqa: BLE001 - a defect of one connector must not end the lane
-            _log.exception("a batch of connector %s failed", batch.runs[0].item.delivery.connector)
+        except Exception as error:  # noqa: BLE001 - a defect of one connector must not end the lane
+            name, told = batch.runs[0].item.delivery.connector, defect(error, self._secrets())
+            _log.exception("a batch of connector %s failed", name, exc_info=told)
         return None
 
     # ------------------------------------------------------------ inside; the condition is held

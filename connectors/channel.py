@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from connectors.addresses import IPNetwork, address_or_none
 from connectors.aws import AwsKeys
+from connectors.hiding import shown_as
 from connectors.tokens import Tokens, tokens_of
 from outbox.model import HmsSyncError
 
@@ -83,6 +84,8 @@ class OAuth2:
 
 
 Auth: TypeAlias = Bearer | Basic | HeaderKey | OAuth2 | AwsKeys
+_LONG_WORD = 8
+"""A shorter one at the end of a key is no secret by itself: it would be hidden everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +110,16 @@ class Channel:
     max_answer_bytes: int = 1_048_576
     max_header_bytes: int = 65_536
     connect_timeout_seconds: float = 5.0
+    hidden: tuple[SecretStr, ...] = field(default=(), repr=False, compare=False)
+    """What else must not be shown, such as a key in a header of the options."""
     auth_headers: Mapping[str, str] = field(init=False, repr=False, compare=False)
     tokens: Tokens | None = field(init=False, repr=False, compare=False)
-    _secrets: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    _secrets: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "auth_headers", self.auth.headers() if self.auth else {})
         object.__setattr__(self, "tokens", tokens_of(self.auth) if isinstance(self.auth, OAuth2) else None)
-        object.__setattr__(self, "_secrets", _longest_first(self._known_secrets()))
+        object.__setattr__(self, "_secrets", frozenset(self._known_secrets()))
         for role, path in (("ca", self.ca), ("cert", self.cert), ("key", self.key)):
             _require_readable(role, path)
         if self.key is not None and self.cert is None:
@@ -139,19 +144,14 @@ class Channel:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every text that must never appear in an error, a log or the audit, as of now; longest first."""
-        return self._secrets if self.tokens is None else _longest_first({*self._secrets, *self.tokens.seen})
+        return shown_as(self._secrets if self.tokens is None else self._secrets.union(self.tokens.seen))
 
     def _known_secrets(self) -> set[str]:
-        found = {value.rpartition(" ")[2] for value in self.auth_headers.values()}
-        if isinstance(self.auth, Basic):
-            found.add(self.auth.password.get_secret_value())
+        found = {*_of(self.auth), *(each.get_secret_value() for each in self.hidden)}
         if isinstance(self.auth, OAuth2):
-            found |= {self.auth.client_secret.get_secret_value(), *self.auth.endpoint.secrets}
-        if isinstance(self.auth, AwsKeys):
-            found |= {self.auth.key_id, self.auth.secret.get_secret_value()}
+            found |= self.auth.endpoint._known_secrets()  # noqa: SLF001 - another one of us
         if self.proxy is not None:
-            password = urlsplit(self.proxy.get_secret_value()).password or ""
-            found |= {password, unquote(password)}
+            found |= _of_proxy(self.proxy.get_secret_value())
         return found
 
 
@@ -159,8 +159,36 @@ def _matches(host: str, pattern: str) -> bool:
     return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
 
 
-def _longest_first(secrets: set[str]) -> tuple[str, ...]:
-    return tuple(sorted(filter(None, secrets), key=len, reverse=True))
+def _of(auth: Auth | None) -> set[str]:
+    """What must not be shown of the credentials."""
+    match auth:
+        case Bearer():
+            return {auth.token.get_secret_value()}
+        case Basic():
+            return {auth.password.get_secret_value(), _word(auth)}
+        case HeaderKey():
+            return {auth.value.get_secret_value(), *({_word(auth)} if len(_word(auth)) >= _LONG_WORD else ())}
+        case OAuth2():
+            return {auth.client_secret.get_secret_value()}
+        case AwsKeys():
+            return {auth.key_id, auth.secret.get_secret_value()}
+    return set()
+
+
+def _word(auth: Basic | HeaderKey) -> str:
+    """The last word of what is sent; before it may stand a scheme."""
+    (value,) = auth.headers().values()
+    return value.rpartition(" ")[2]
+
+
+def _of_proxy(url: str) -> set[str]:
+    """Its password, as it is written and as it is sent; where there is none, the user's name is the secret."""
+    parts = urlsplit(url)
+    user, password = parts.username or "", parts.password or ""
+    secret = password or user
+    if not secret:
+        return set()
+    return {secret, unquote(secret), _word(Basic(unquote(user), SecretStr(unquote(password))))}
 
 
 def _clean(secret: SecretStr, what: str) -> str:

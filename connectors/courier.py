@@ -17,6 +17,7 @@ from connectors.answers import redacted
 from connectors.clock import boottime
 from connectors.contents import BadContent, measured
 from connectors.exchange import Exchange, HttpConnector, HttpRequest, HttpResponse, Transport, TransportFailure
+from connectors.hiding import defect
 from outbox.model import (
     Delivery,
     ErrorClass,
@@ -188,8 +189,8 @@ class Courier:
                 return self._end(run, stop.value)
             except TransportFailure as failure:
                 return self._end(run, _uncaught(run, failure))
-            except Exception:  # noqa: BLE001 - a defect of one connector must not end the lane
-                _log.exception("connector %s failed on change %s", run.delivery.connector, run.delivery.change.id)
+            except Exception as error:  # noqa: BLE001 - a defect of one connector must not end the lane
+                self._log_defect(run.delivery, error)
                 return self._end(run, _defect(run))
             if result is None:
                 return None
@@ -223,6 +224,10 @@ class Courier:
         self._transport.start(token, request, left)
         self._running[token] = run
         return None
+
+    def _log_defect(self, delivery: Delivery, error: Exception) -> None:
+        told = defect(error, self._secrets())
+        _log.error("connector %s failed on change %s", delivery.connector, delivery.change.id, exc_info=told)
 
     def _end(self, run: _Run, outcome: Outcome) -> None:
         outcome = redacted(_honest(run, outcome), self._secrets())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 import psycopg
 import simplejson
@@ -31,6 +34,8 @@ SETTINGS = {
 NETWORK = {"connect_timeout": 10, "keepalives_idle": 15, "keepalives_interval": 5, "tcp_user_timeout": 30_000}
 """A database that swallows packets is noticed in half a minute, not when the kernel gives up."""
 
+_PORTS = re.compile(r"[0-9,]*")
+
 
 class DatabaseUnavailable(HmsSyncError):
     """The source database cannot be reached."""
@@ -42,10 +47,11 @@ def connect(dsn: str, *, name: str = "hms-sync", autocommit: bool = True) -> Con
     ``name`` becomes ``application_name``, which the audit records as the worker.
     Raises :class:`DatabaseUnavailable`.
     """
+    wanted = parameters(dsn)
     options = " ".join(f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in SETTINGS.items())
     try:
         connection: Connection = psycopg.connect(
-            make_conninfo(dsn, **{key: value for key, value in NETWORK.items() if key not in conninfo_to_dict(dsn)}),
+            make_conninfo(dsn, **{key: value for key, value in NETWORK.items() if key not in wanted}),
             autocommit=autocommit,
             application_name=name[:63],
             options=options,
@@ -53,15 +59,35 @@ def connect(dsn: str, *, name: str = "hms-sync", autocommit: bool = True) -> Con
         )
     except psycopg.OperationalError as error:
         said = " ".join(str(error).split())
-        raise DatabaseUnavailable(f"the database does not answer: {said}; check database.dsn") from error
-    except psycopg.ProgrammingError:
-        # Its message repeats the string, password and all.
-        raise DatabaseUnavailable(
-            "database.dsn is no connection string; write postgresql://user:password@host:5432/database"
-        ) from None
+        for secret in _password(wanted):
+            said = said.replace(secret, "***")
+        raise DatabaseUnavailable(f"the database does not answer: {said}; check database.dsn") from None
     set_json_loads(_loads, connection)
     set_json_dumps(_dumps, connection)
     return connection
+
+
+def _password(wanted: Mapping[str, Any]) -> set[str]:
+    """What a server may repeat, as it was sent or as it stands in an address."""
+    password = str(wanted.get("password") or "")
+    return {password, quote(password, safe="")} - {""}
+
+
+def parameters(dsn: str) -> Mapping[str, Any]:
+    """What a connection string says. Raises :class:`DatabaseUnavailable`, which repeats nothing of it.
+
+    A password with a plain @ or / is torn: the rest of it would be taken for a host or a port, and be told in errors.
+    """
+    try:
+        found = conninfo_to_dict(dsn)
+    except (psycopg.Error, ValueError):
+        found = {}
+    if not found or "@" in str(found.get("host", ""))[1:] or not _PORTS.fullmatch(str(found.get("port", ""))):
+        raise DatabaseUnavailable(
+            "database.dsn is no connection string; write postgresql://user:password@host:5432/database, and what is "
+            "special in the password as %40 (@), %3A (:), %2F (/)"
+        ) from None
+    return found
 
 
 def explained(error: psycopg.Error) -> str:

@@ -7,6 +7,7 @@ specification says of failures: HTTP 200 with an error, or with a result per edi
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ class Layer:
     features: dict[str, dict[str, Any]] = field(default_factory=dict)
     required: tuple[str, ...] = ("title",)
     next_id: int = 1
+    edits: Counter[str] = field(default_factory=Counter)
+    """How many edits each feature has seen."""
 
     def apply(self, form: dict[str, str]) -> dict[str, Any]:
         if form.get("useGlobalIds") != "true":
@@ -60,11 +63,13 @@ class Layer:
         attributes = {**old["attributes"], **new["attributes"], "GlobalID": key}
         if any(attributes.get(name) is None for name in self.required):
             return refused(key, 1000, "Field title is not nullable.")
+        self.edits[key] += 1
         self.features[key] = {"attributes": attributes, "geometry": new.get("geometry")}
         return {"objectId": attributes["OBJECTID"], "globalId": key, "success": True}
 
     def _delete(self, key: str) -> dict[str, Any]:
         found = self.features.pop(key.upper(), None)
+        self.edits[key.upper()] += found is not None
         return {"globalId": key, "success": True} if found else refused(key, 1019, "not found")
 
     def query(self, asked: dict[str, str]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from connectors.courier import Attempt, Courier, deliver_now
 from connectors.exchange import HttpConnector
 from connectors.registry import kinds
 from connectors.transports import open_transport
-from outbox.model import Applied, Change, Delivery, Json, Operation, RemoteObject
+from hms_sync.testing import Platform
+from outbox.model import Applied, Change, Delivery, Json, Message, Operation, RemoteObject
 from tests.records import Lossy
 from tests.wire import LOOPBACK
 from transformers import compile_mapping
@@ -75,6 +76,33 @@ def qgis_options(kind: str, layer: str) -> dict[str, Any]:
         return {"collection": layer, "key": "external_id", "refused": [500]}
     srs_name = "EPSG:25832" if layer == "area" else "EPSG:4326"
     return {"type_name": layer, "namespace": "http://www.qgis.org/gml", "key": "external_id", "srs_name": srs_name}
+
+
+START: Mapping[str, Json] = {"title": "first", "fee": 10, "starts": "2026-07-01T08:00:00+00:00", "open": True}
+
+
+class MapLayer(Platform):
+    """A layer of areas as the contract sees it; the text is the property ``title``."""
+
+    def __init__(self, url: str, options: Mapping[str, Any], ground: Ground, channel: Channel = ANYBODY) -> None:
+        self.url = url
+        self.options = options
+        self.channel = channel
+        self._ground = ground
+
+    def upsert(self, key: str, text: str) -> Message:
+        return self._message(Operation.UPDATE, {**START, "id": key, "title": text, "shape": self._ground.here})
+
+    def delete(self, key: str) -> Message:
+        return self._message(Operation.DELETE, {"id": key})
+
+    def _message(self, operation: Operation, row: Mapping[str, Json]) -> Message:
+        before, after = (row, None) if operation.removes else (None, row)
+        key, now = str(row["id"]), datetime.now(UTC)
+        change = Change(1, UUID(int=1), 1, 0, "area", key, operation, before, after, now)
+        message = compile_mapping("area", self._ground.mapping)(change)
+        assert message is not None
+        return message
 
 
 @dataclass
@@ -142,11 +170,8 @@ def map_record(
     connector = found.build("map", url, found.options.model_validate(options))
     wire = Lossy(open_transport("curl", channel, 4))
     courier = Courier(_http(connector), wire, deadline_seconds=30, concurrency=4)
-    start: dict[str, Json] = {
-        "title": "first", "fee": 10, "starts": "2026-07-01T08:00:00+00:00", "open": True, "shape": DEGREES.here
-    }  # fmt: skip
     try:
-        yield MapRecord(courier, wire, mapping, start | row)
+        yield MapRecord(courier, wire, mapping, {**START, "shape": DEGREES.here, **row})
     finally:
         courier.close()
 

@@ -30,6 +30,12 @@ CREATE EXTENSION postgis;
 CREATE TABLE area (fid serial PRIMARY KEY, external_id text UNIQUE, title text NOT NULL, fee numeric(12,2),
                    starts timestamptz, day date, open boolean, geom geometry(Polygon, 25832));
 CREATE TABLE permit (fid serial PRIMARY KEY, external_id text, title text NOT NULL, geom geometry(Point, 4326));
+CREATE TABLE effect (external_id text);
+CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+    INSERT INTO effect VALUES (coalesce(NEW.external_id, OLD.external_id));
+    RETURN NULL;
+END$$;
+CREATE TRIGGER watch AFTER INSERT OR UPDATE OR DELETE ON area FOR EACH ROW EXECUTE FUNCTION watch();
 """
 # A project written by hand is not accepted, so QGIS itself makes it.
 _PROJECT = """

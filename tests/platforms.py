@@ -28,9 +28,10 @@ class Calendar(Platform):
 
     kind = OURS["caldav"]
 
-    def __init__(self, url: str, channel: Channel) -> None:
+    def __init__(self, url: str, channel: Channel, nowhere: str | None = None) -> None:
         self.url = url
         self.channel = channel
+        self.nowhere = nowhere
 
     def upsert(self, key: str, text: str) -> Message:
         lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//HMS//test//EN", "BEGIN:VEVENT", f"UID:{key}"]
@@ -137,6 +138,7 @@ class KintoRecords(Platform):
         self._records = records
         place = records.removesuffix(options["create"]["path"].partition("/{")[0])
         self.url = f"{place}/" if place.endswith("/v1") else place  # it redirects where the one or the other is missing
+        self.nowhere = place.replace("hearings", "nowhere") if "hearings" in place else None
         self.options = options
 
     def upsert(self, key: str, text: str) -> Message:
@@ -178,6 +180,7 @@ class SqlTable(Platform):
     def __init__(self, target: SqlTarget) -> None:
         self._target = target
         self.url = target.url
+        self.nowhere = f"{target.url}_nowhere"
         self.channel = target.channel
         self.options = {"table": target.table, "key": ["id"], **target.options}
 

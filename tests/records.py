@@ -28,6 +28,9 @@ from outbox.model import (
     RemoteObject,
 )
 
+TEN_MEGABYTES = "".join(map(chr, range(256))) * 27_000
+"""With every byte that a text can have."""
+
 
 class Lossy:
     """A transport between the courier and the real one that loses requests or answers on order; ``only`` those."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from cdc.config.models import Auth, ConnectorConfig, Tls
 from cdc.config.models import OAuth2 as OAuth2Settings
@@ -40,9 +41,10 @@ class Built:
         )
 
 
-def build(name: str, settings: ConnectorConfig) -> Built:
-    """The connector ``name``. Raises HmsSyncError where a file of its channel cannot be read."""
-    return Built(name, build_connector(name, settings), build_channel(settings), settings)
+def build(name: str, settings: ConnectorConfig, hidden: Iterable[str] = ()) -> Built:
+    """The connector ``name``, which shows nothing of ``hidden``. Raises HmsSyncError where a file cannot be read."""
+    channel = replace(build_channel(settings), hidden=tuple(map(SecretStr, hidden)))
+    return Built(name, build_connector(name, settings), channel, settings)
 
 
 def build_connector(name: str, settings: ConnectorConfig) -> AnyConnector:

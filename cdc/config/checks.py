@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
-import psycopg
 from pydantic import SecretStr
 
 from cdc.config.document import Document
@@ -17,6 +16,7 @@ from cdc.config.models import ConnectorConfig, SyncConfig, Tls
 from cdc.config.units import duration_text
 from cdc.lane.policy import SEND_MARGIN_SECONDS
 from outbox.catalog import split_name
+from outbox.db import DatabaseUnavailable, parameters
 from outbox.model import Json
 
 _MARGIN: Final = timedelta(seconds=SEND_MARGIN_SECONDS)
@@ -124,10 +124,8 @@ def _dsn_is_one(subject: Subject) -> Iterator[Mistake]:
     if dsn is None:
         return
     try:
-        known = psycopg.conninfo.conninfo_to_dict(dsn.get_secret_value())
-    except (psycopg.Error, ValueError):
-        known = {}
-    if not known:
+        parameters(dsn.get_secret_value())
+    except DatabaseUnavailable:
         sentence = "is not a connection string (write postgresql://user@host:5432/database)"
         yield subject.document.mistake(("database", "dsn"), sentence)
 

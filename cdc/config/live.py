@@ -18,6 +18,7 @@ from cdc.config.platforms import row_mistakes
 from cdc.receivers.admission import admit
 from cdc.receivers.fitting import misfits
 from connectors.batch import BatchConnector
+from connectors.hiding import hide, printable
 from connectors.kind import probe_problem
 from connectors.registry import kinds
 from connectors.transports import open_transport
@@ -106,7 +107,8 @@ def _platforms(config: Config) -> Iterator[Finding]:
     for name, settings in config.connectors.items():
         path = ("connectors", name, "url")
         try:
-            problem = _ask(config.build(name))
+            built = config.build(name)
+            problem = _ask(built)
         except HmsSyncError as error:
             problem = str(error)
         if problem is None:
@@ -121,6 +123,11 @@ def _platforms(config: Config) -> Iterator[Finding]:
 
 def _ask(built: Built) -> str | None:
     """What is wrong with the platform, None when it answers as it should; nothing is written there."""
+    problem = _problem(built)
+    return None if problem is None else hide(printable(problem, 1000), built.channel.secrets)
+
+
+def _problem(built: Built) -> str | None:
     kind, deadline_seconds = kinds()[built.settings.kind], built.settings.deadline.total_seconds()
     if isinstance(built.connector, BatchConnector):
         return built.connector.open(built.channel, deadline_seconds).problem()

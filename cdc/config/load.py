@@ -36,6 +36,8 @@ class Config:
     source: Document = field(repr=False)
     mappings: Mapping[str, dict[str, Json]] = field(repr=False)
     warnings: tuple[Mistake, ...] = ()
+    hidden: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
+    """By connector: texts from outside that may be secrets."""
 
     @property
     def database(self) -> Database:
@@ -84,7 +86,7 @@ class Config:
 
     def build(self, connector: str) -> Built:
         """The connector ready to deliver. Raises HmsSyncError."""
-        return build(connector, self.connectors[connector])
+        return build(connector, self.connectors[connector], self.hidden.get(connector, ()))
 
 
 def load(path: Path, *, environment: Mapping[str, str] = os.environ) -> Config:
@@ -104,7 +106,8 @@ def load(path: Path, *, environment: Mapping[str, str] = os.environ) -> Config:
     if found:
         raise ConfigError(_redacted(_without_echoes(found, expansion), expansion.values))
     notes = _redacted([*expansion.warnings, *checks.warnings(subject), *platforms.warnings(subject)], expansion.values)
-    return Config(path, model, source, mappings.complete, tuple(sorted(set(notes))))
+    hidden = {name: frozenset(values) for name, values in expansion.hidden.items()}
+    return Config(path, model, source, mappings.complete, tuple(sorted(set(notes))), hidden)
 
 
 def _model(expanded: Document, folder: Path, found: list[Mistake]) -> SyncConfig | None:

@@ -19,6 +19,10 @@ from cdc.config.mistakes import KeyPath, Mistake
 from outbox.model import Json
 
 MAX_SECRET_BYTES: Final = 65_536
+MIN_HIDDEN: Final = 8
+"""Anything shorter would hide half of every sentence."""
+_CONFIDENTIAL: Final = frozenset({"auth", "options", "proxy"})
+"""Parts of a connector in which a variable is taken for a secret; elsewhere it is an address or a figure."""
 _REFERENCE = re.compile(r"\$\$|\$\{(?:(?P<kind>[a-z]+):(?!-))?(?P<name>[^}:]*)(?::-(?P<default>[^}]*))?\}|\$\{")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
@@ -36,6 +40,8 @@ class Expansion:
     mistakes: list[Mistake] = field(default_factory=list)
     warnings: list[Mistake] = field(default_factory=list)
     values: set[str] = field(default_factory=set)
+    hidden: dict[str, set[str]] = field(default_factory=dict)
+    """By connector: those that may be secrets, so that no answer and no log may hold them."""
 
 
 def expand(document: Document, *, environment: Mapping[str, str], folder: Path) -> Expansion:
@@ -91,8 +97,15 @@ class _Walk:
         if resolve is None:
             raise _Missing(f"${{{kind}:…}} is not known (known: ${{VAR}}, ${{file:name}}, ${{cred:name}})")
         value = resolve(name, default, path)
-        self.result.values.add(value)
+        self._note(value, path, confidential=bool(kind))
         return value
+
+    def _note(self, value: str, path: KeyPath, *, confidential: bool) -> None:
+        """It came from outside; of a connector it may be a secret, which only the channel can keep out of answers."""
+        self.result.values.add(value)
+        confidential |= not _CONFIDENTIAL.isdisjoint(path[2:3])
+        if confidential and path[:1] == ("connectors",) and len(value) >= MIN_HIDDEN:
+            self.result.hidden.setdefault(str(path[1]), set()).add(value)
 
     def _resolvers(self) -> dict[str, Callable[[str, str | None, KeyPath], str]]:
         return {"": self._variable, "file": self._file, "cred": self._credential}

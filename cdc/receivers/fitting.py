@@ -8,6 +8,7 @@ import simplejson
 
 from cdc.config import Built
 from connectors.batch import BatchConnector, TableSession
+from connectors.hiding import hide
 from outbox.model import Json
 
 
@@ -23,7 +24,8 @@ def misfits(built: Built, definition: Mapping[str, Json]) -> Iterator[tuple[str,
     if isinstance(session, TableSession):
         for record_type, route in definition["routes"].items():
             shape = _shape(simplejson.loads(route["mapping"]))
-            yield from ((record_type, sentence) for sentence in (session.misfits(shape) if shape else ()))
+            for sentence in session.misfits(shape) if shape else ():
+                yield record_type, hide(sentence, built.channel.secrets)
 
 
 def _shape(mapping: Mapping[str, Json]) -> dict[str, str | None]:

@@ -1,12 +1,16 @@
-"""Runs the probes against a configured receiver and makes a verdict of what they saw."""
+"""Runs the probes against a configured receiver and makes a verdict of what they saw; no secret stands in it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from cdc.assembly import Kit
 from cdc.config import Built
 from cdc.config.build import options_of
+from connectors.channel import Channel
+from connectors.hiding import hide
 from connectors.probing.model import Progress, Verifier
 from connectors.registry import kinds
 from outbox.model import HmsSyncError
@@ -37,8 +41,9 @@ def silent(_name: str, _done: int, _total: int) -> None:
 
 def try_receiver(kit: Kit, order: Order, progress: Progress = silent) -> ReceiverVerdict:
     """Run the probes. Raises HmsSyncError where the receiver is away or there is nothing to try."""
-    verifier = _verifier(kit, order.scratch_url)
-    found = verifier.verify(kit.built.channel, rounds=order.rounds, quick=order.quick, progress=progress)
+    verifier, channel = _verifier(kit, order.scratch_url), kit.built.channel
+    with _discreet(channel):
+        found = verifier.verify(channel, rounds=order.rounds, quick=order.quick, progress=progress)
     return ReceiverVerdict(
         connector=kit.policy.connector,
         subject=kit.registration.subject,
@@ -46,15 +51,26 @@ def try_receiver(kit: Kit, order: Order, progress: Progress = silent) -> Receive
         carries=found.carries,
         quick=order.quick,
         rounds=order.rounds,
-        fingerprint=found.fingerprint,
-        probes=[asdict(result) for result in found.results],
+        fingerprint=hide(found.fingerprint, channel.secrets),
+        probes=[{**asdict(result), "sentence": hide(result.sentence, channel.secrets)} for result in found.results],
         scratch_url=order.scratch_url,
     )
 
 
 def fingerprint_of(kit: Kit, scratch_url: str | None) -> str:
     """Product, version and key of the receiver as it is now. Raises HmsSyncError where it is away."""
-    return _verifier(kit, scratch_url).fingerprint(kit.built.channel)
+    verifier, channel = _verifier(kit, scratch_url), kit.built.channel
+    with _discreet(channel):
+        return hide(verifier.fingerprint(channel), channel.secrets)
+
+
+@contextmanager
+def _discreet(channel: Channel) -> Iterator[None]:
+    """What goes wrong is told without what the platform has given back of our credentials."""
+    try:
+        yield
+    except HmsSyncError as error:
+        raise HmsSyncError(hide(str(error), channel.secrets)) from None
 
 
 def _verifier(kit: Kit, scratch_url: str | None) -> Verifier:

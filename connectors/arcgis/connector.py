@@ -13,13 +13,14 @@ from uuid import UUID
 import simplejson
 from pydantic import Field
 
-from connectors.answers import answer, classify, printable
+from connectors.answers import answer, classify
 from connectors.arcgis import esri
 from connectors.exchange import Exchange, HttpRequest, HttpResponse
 from connectors.features.answers import MALFORMED, twins, unreadable
 from connectors.features.feature import Feature, Found, Likeness
 from connectors.features.options import FeatureOptions
 from connectors.features.write import Seen, deliver
+from connectors.hiding import printable
 from connectors.http.connector import document_of
 from outbox.model import (
     Applied,

@@ -12,8 +12,8 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import TypeAlias
 
-from connectors.answers import printable
 from connectors.features.shape import Shape, same_shape, shape_of
+from connectors.hiding import printable
 from outbox.model import Json, Message, Record
 
 NO_FEATURE = "the mapping makes no GeoJSON feature; say output: geojson in it"

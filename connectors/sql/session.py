@@ -22,6 +22,7 @@ from connectors.batch import Gate, Item, OutOfTime
 from connectors.channel import Channel
 from connectors.courier import unsent
 from connectors.exchange import TransportFailure
+from connectors.hiding import defect
 from connectors.sql import ledger
 from connectors.sql.columns import Misfit, TargetColumn
 from connectors.sql.dialect import Dialect
@@ -206,7 +207,8 @@ class SqlSession:
             return error.outcome
         if isinstance(error, DBAPIError) and error.orig is not None:
             return self._dialect.failed(error.orig, committing=committing)
-        _log.error("a transaction in the target %s failed", self._options.table, exc_info=error)
+        told = defect(error, self._channel.secrets)
+        _log.error("a transaction in the target %s failed", self._options.table, exc_info=told)
         reason = "the connector failed on this record (a defect; the log has the details)"
         return Unknown(ErrorClass.INTERNAL, reason) if committing else Rejected(ErrorClass.INTERNAL, reason)
 

@@ -15,6 +15,8 @@ from typing import Annotated, TypeAlias
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import AfterValidator, SecretStr
 
+from connectors.hiding import shown_as
+
 _SYMMETRIC, _PRIVATE, _PUBLIC = "whsec_", "whsk_", "whpk_"
 _ED25519_BYTES = (32, 64)
 """A seed, or a seed with its public key behind it."""
@@ -68,7 +70,7 @@ class Signatures:
 
     def __init__(self, secrets: Sequence[SecretStr]) -> None:
         self._signers = [_signer(secret) for secret in secrets]
-        self.texts = tuple(_texts(secrets))
+        self.texts = shown_as(frozenset(_texts(secrets)))
         """What must never be shown."""
 
     def __repr__(self) -> str:
@@ -83,8 +85,7 @@ class Signatures:
 
 
 def _texts(secrets: Sequence[SecretStr]) -> Iterable[str]:
-    """Each secret, and what remains of it where a receiver strips the prefix; longest first."""
+    """Each secret, and what remains of it where a receiver strips the prefix."""
     for secret in secrets:
         yield secret.get_secret_value()
-    for secret in secrets:
         yield secret.get_secret_value().partition("_")[2]

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from urllib.parse import quote, urlencode
 
-from connectors.answers import answer, classify, printable
+from connectors.answers import answer, classify
 from connectors.exchange import Exchange, HttpRequest, HttpResponse
 from connectors.features.answers import MALFORMED, twins, unreadable
 from connectors.features.feature import Feature, Likeness, by_property
 from connectors.features.write import Seen, deliver
+from connectors.hiding import printable
 from connectors.wfs import xml
 from connectors.wfs.gml import local_name
 from connectors.wfs.options import WfsOptions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -19,6 +19,7 @@ from outbox.model import (
     Change,
     Delivery,
     ErrorClass,
+    Json,
     Message,
     Operation,
     Outcome,
@@ -71,10 +72,17 @@ class LossyTransport:
 class Bench:
     """One connector of the platform's kind, with its courier; ``wire`` is there where its exchanges speak HTTP."""
 
-    def __init__(self, platform: Platform, *, url: str | None = None, channel: Channel | None = None) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        *,
+        url: str | None = None,
+        channel: Channel | None = None,
+        options: Mapping[str, Json] | None = None,
+    ) -> None:
         kind, channel = platform.kind, channel or platform.channel
-        options = kind.options.model_validate(platform.options)
-        self.connector: AnyConnector = kind.build("contract", url or platform.url, options)
+        settings = kind.options.model_validate(options or platform.options)
+        self.connector: AnyConnector = kind.build("contract", url or platform.url, settings)
         self.guarantee = self.connector.guarantee
         self.wire: LossyTransport | None = None
         self.courier = self._courier(channel)

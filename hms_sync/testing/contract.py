@@ -49,6 +49,22 @@ class ConnectorContract:
         return AppRecord(platform, bench, platform.new_key())
 
     @pytest.fixture
+    def shared(self, record: AppRecord) -> AppRecord:
+        """A record that somebody else can reach at the platform, too."""
+        if record.platform.alone is not None:
+            pytest.skip(f"nobody else is there: {record.platform.alone}")
+        return record
+
+    @pytest.fixture
+    def polite(self, platform: Platform) -> Iterator[AppRecord]:
+        """A record whose connector keeps what somebody else did."""
+        if platform.keeping is None:
+            pytest.skip("this kind has no option that keeps what somebody else did")
+        bench = Bench(platform, options=platform.keeping)
+        yield AppRecord(platform, bench, platform.new_key())
+        bench.close()
+
+    @pytest.fixture
     def wire(self, bench: Bench) -> LossyTransport:
         if bench.wire is None:
             pytest.skip("this kind does its own input and output: what is lost on its wire is its own tests' matter")
@@ -157,25 +173,38 @@ class ConnectorContract:
 
     # ------------------------------------------------------------ somebody else
 
-    def test_applied_is_said_only_of_what_is_there(self, record: AppRecord) -> None:
+    def test_applied_is_said_only_of_what_is_there(self, shared: AppRecord) -> None:
         """Whatever the policy is where somebody else removed the record: what is said is true."""
-        applied(record.put("first"))
-        record.platform.remove(record.key)
-        outcome = record.put("second")
+        applied(shared.put("first"))
+        shared.platform.remove(shared.key)
+        outcome = shared.put("second")
         assert isinstance(outcome, Applied | Rejected), outcome
-        assert record.platform.read(record.key) == ("second" if isinstance(outcome, Applied) else None)
+        assert shared.platform.read(shared.key) == ("second" if isinstance(outcome, Applied) else None)
 
-    def test_removing_what_somebody_else_removed_is_applied(self, record: AppRecord) -> None:
-        applied(record.put("first"))
-        record.platform.remove(record.key)
-        applied(record.drop())
+    def test_removing_what_somebody_else_removed_is_applied(self, shared: AppRecord) -> None:
+        applied(shared.put("first"))
+        shared.platform.remove(shared.key)
+        applied(shared.drop())
 
-    def test_an_edit_of_somebody_else_is_overwritten_or_kept_never_half(self, record: AppRecord) -> None:
-        applied(record.put("first"))
-        record.platform.edit(record.key, "theirs")
-        outcome = record.put("ours")
+    def test_an_edit_of_somebody_else_is_overwritten_or_kept_never_half(self, shared: AppRecord) -> None:
+        applied(shared.put("first"))
+        shared.platform.edit(shared.key, "theirs")
+        outcome = shared.put("ours")
         assert isinstance(outcome, Applied | Rejected), outcome
-        assert record.platform.read(record.key) == ("ours" if isinstance(outcome, Applied) else "theirs")
+        assert shared.platform.read(shared.key) == ("ours" if isinstance(outcome, Applied) else "theirs")
+
+    def test_an_edit_of_somebody_else_is_kept_where_the_options_say_so(self, polite: AppRecord) -> None:
+        applied(polite.put("first"))
+        polite.platform.edit(polite.key, "theirs!")
+        for outcome in (polite.put("ours"), polite.drop()):
+            refused(outcome, ErrorClass.CONFLICT, platform=False)
+        assert polite.platform.read(polite.key) == "theirs!"
+
+    def test_a_removal_by_somebody_else_is_kept_where_the_options_say_so(self, polite: AppRecord) -> None:
+        applied(polite.put("first"))
+        polite.platform.remove(polite.key)
+        refused(polite.put("second"), ErrorClass.CONFLICT, platform=False)
+        assert polite.platform.read(polite.key) is None
 
     # ------------------------------------------------------------ what is sent and what is said
 
@@ -190,15 +219,20 @@ class ConnectorContract:
     def test_no_secret_is_in_an_outcome(self, platform: Platform) -> None:
         """The platform shows in its answer what it was sent; a refusal is kept for years."""
         channel = Channel(auth=Basic("contract", SecretStr(CANARY)), allow_addresses=LOOPBACK)
-        with mirror(400) as url:
-            outcome = attempt_at(platform, url if platform.kind.speaks_http else platform.url, channel)
-        assert not any(secret in repr(outcome) for secret in channel.secrets), outcome
+        for status in (201, 302, 400):
+            with mirror(status) as url:
+                outcome = attempt_at(platform, url if platform.kind.speaks_http else platform.url, channel)
+            assert not any(secret in repr(outcome) for secret in channel.secrets), outcome
 
     def test_a_refused_credential_stops_the_connector(self, platform: Platform) -> None:
         with mirror(401) as url:
             outcome = attempt_at(platform, speaking_http(platform, url))
-        assert isinstance(outcome, Rejected), outcome
-        assert (outcome.error_class, outcome.platform) == (ErrorClass.CREDENTIALS, True), outcome
+        refused(outcome, ErrorClass.CREDENTIALS, platform=True)
+
+    def test_a_place_that_is_not_there_stops_the_connector(self, platform: Platform) -> None:
+        if platform.nowhere is None:
+            pytest.skip("no URL of this platform names a place that is not there")
+        refused(attempt_at(platform, platform.nowhere), ErrorClass.MISCONFIGURED, platform=True)
 
     def test_a_platform_that_fails_is_never_believed(self, platform: Platform) -> None:
         """It may have acted or not: a write without a clear answer is no refusal."""
@@ -258,6 +292,11 @@ def applied(outcome: Outcome) -> Applied:
     return outcome
 
 
+def refused(outcome: Outcome, error_class: ErrorClass, *, platform: bool) -> None:
+    assert isinstance(outcome, Rejected), outcome
+    assert (outcome.error_class, outcome.platform) == (error_class, platform), outcome
+
+
 def resent(record: AppRecord, delivery: Delivery, text: str = "") -> Outcome:
     """What the daemon does with a delivery in doubt, when its class says that it may."""
     return record.send(replace(delivery, doubt=True, attempt=2), text)
@@ -275,17 +314,18 @@ def unrepeated(record: AppRecord, effects: int | None) -> None:
 
 
 def first_request(record: AppRecord, delivery: Delivery) -> HttpRequest | Outcome:
-    """What the connector begins with; its outcome where it needs no request."""
+    """What the connector begins with, less what is made anew each time; its outcome where it needs no request."""
     connector = record.bench.connector
     assert not isinstance(connector, BatchConnector)
     exchange = connector.exchange(delivery, record.message(delivery, "text"), None)
     try:
-        return next(exchange)
+        request = next(exchange)
     except StopIteration as stop:
         outcome: Outcome = stop.value
         return outcome
-    finally:
-        exchange.close()
+    fresh = record.platform.fresh_headers
+    exchange.close()
+    return replace(request, headers={name: text for name, text in request.headers.items() if name.lower() not in fresh})
 
 
 def attempt_at(platform: Platform, url: str, channel: Channel | None = None) -> Outcome:

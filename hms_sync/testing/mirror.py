@@ -16,9 +16,12 @@ class _Mirror(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         body = f"{self.requestline}\n{self.headers}".encode()
+        shown = self.headers.get("Authorization", "")
         self.send_response(self.status)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", f'"{shown}"')
+        self.send_header("Location", f"/{shown}")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

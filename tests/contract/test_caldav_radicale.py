@@ -1,4 +1,4 @@
-"""The ``caldav`` kind against a real Radicale; what happened is read back from Radicale itself."""
+"""What is particular to the ``caldav`` kind, at a real Radicale; the rest: :mod:`tests.contract.test_every_kind`."""
 
 from __future__ import annotations
 
@@ -122,12 +122,10 @@ class Record:
         assert answer.status_code in (201, 204)
 
 
-def open_record(
-    server: Radicale, conflict: str = "ours", password: str = "secret", collection: str | None = None
-) -> Record:
+def open_record(server: Radicale, conflict: str = "ours", password: str = "secret") -> Record:
     channel = Channel(auth=Basic("hms", SecretStr(password)), allow_addresses=LOOPBACK)
     wire = Lossy(open_transport("curl", channel, 4))
-    connector = CalDavConnector(collection or server.collection, CalDavOptions.model_validate({"conflict": conflict}))
+    connector = CalDavConnector(server.collection, CalDavOptions.model_validate({"conflict": conflict}))
     return Record(Courier(connector, wire, deadline_seconds=10, concurrency=4), wire, server)
 
 
@@ -175,13 +173,6 @@ def test_create_update_delete_and_create_again_keep_one_uid(record: Record) -> N
     assert record.wire.sent == ["PUT", "PUT", "DELETE", "PUT"]
 
 
-def test_delete_of_what_is_not_there_is_applied(record: Record) -> None:
-    applied(record.delete())
-    applied(record.put("x"))
-    record.server.request("DELETE", record.server.collection + record.name)
-    applied(record.delete())
-
-
 @pytest.mark.parametrize("arrives", [True, False])
 def test_a_write_in_doubt_is_looked_up_and_done_exactly_once(record: Record, *, arrives: bool) -> None:
     for title in ("first", "second"):  # a create, then an update
@@ -196,16 +187,6 @@ def test_a_write_in_doubt_is_looked_up_and_done_exactly_once(record: Record, *, 
     assert len([name for name in record.server.entries() if name == record.name]) == 1
 
 
-@pytest.mark.parametrize("arrives", [True, False])
-def test_a_delete_in_doubt_ends_with_nothing_there(record: Record, *, arrives: bool) -> None:
-    applied(record.put("x"))
-    delivery = record.deliver_nothing(Operation.DELETE)
-    record.wire.lose_next_answer, record.wire.lose_next_request = arrives, not arrives
-    assert isinstance(record.send(delivery).outcome, Unknown)
-    applied(record.send(replace(delivery, doubt=True)))
-    assert record.body is None
-
-
 def test_a_straggler_never_overwrites_something_newer(record: Record) -> None:
     """Both as a zombie that does not know of the newer write, and as a recovery in doubt."""
     applied(record.put("first"))
@@ -218,26 +199,6 @@ def test_a_straggler_never_overwrites_something_newer(record: Record) -> None:
         assert "past this change" in outcome.answer.excerpt
         assert record.body is not None
         assert "SUMMARY:newest" in record.body
-
-
-def test_a_stale_delete_never_removes_something_newer(record: Record) -> None:
-    applied(record.put("first"))
-    known = record.remote
-    stale = record.deliver_nothing(Operation.DELETE)
-    applied(record.put("newest"))
-    record.remote = known
-    applied(record.send(stale))
-    assert record.body is not None
-    assert "SUMMARY:newest" in record.body
-
-
-def test_an_edit_of_a_third_party_is_overwritten_by_default(record: Record) -> None:
-    applied(record.put("first"))
-    record.edited_by_somebody("theirs")
-    applied(record.put("ours"))
-    assert record.body is not None
-    assert "SUMMARY:ours" in record.body
-    assert record.wire.sent == ["PUT", "PUT", "GET", "PUT"]
 
 
 @pytest.mark.parametrize("keep_stamp", [True, False])
@@ -293,18 +254,6 @@ def test_a_write_of_ours_that_the_ledger_missed_is_no_third_party(polite: Record
     assert "SUMMARY:third" in polite.body
 
 
-def test_a_removal_by_a_third_party_is_mended_or_kept_as_configured(record: Record, polite: Record) -> None:
-    for each in (record, polite):
-        applied(each.put("first"))
-        each.server.request("DELETE", each.server.collection + each.name)
-    applied(record.put("second"))
-    assert record.body is not None
-    outcome = polite.put("second").outcome
-    assert isinstance(outcome, Rejected)
-    assert outcome.error_class is ErrorClass.CONFLICT
-    assert polite.body is None
-
-
 def test_what_the_ledger_forgot_is_found_again(record: Record) -> None:
     applied(record.put("first"))
     record.remote = None
@@ -334,14 +283,6 @@ def test_wrong_credentials_stop_the_connector(server: Radicale) -> None:
     record.courier.close()
     assert isinstance(outcome, Rejected)
     assert (outcome.error_class, outcome.platform) == (ErrorClass.CREDENTIALS, True)
-
-
-def test_a_collection_that_does_not_exist_stops_the_connector(server: Radicale) -> None:
-    record = open_record(server, collection=f"{server.url}/hms/nowhere/")
-    outcome = record.put("x").outcome
-    record.courier.close()
-    assert isinstance(outcome, Rejected), outcome
-    assert (outcome.error_class, outcome.platform) == (ErrorClass.MISCONFIGURED, True)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ from connectors.channel import Channel
 from connectors.file.connector import FileConnector
 from connectors.file.options import FileOptions
 from connectors.registry import kinds
-from outbox.model import Applied, ErrorClass, Guarantee, HmsSyncError, NotApplied, Rejected, Unknown
+from hms_sync.testing import ConnectorContract, Platform
+from outbox.model import Action, Applied, ErrorClass, Guarantee, HmsSyncError, Message, NotApplied, Rejected, Unknown
 from tests.journals import Folder, removed, written
 
 
@@ -34,6 +35,40 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
     made = Folder(tmp_path)
     yield made
     made.close()
+
+
+class Journal(Platform):
+    """A journal as the contract sees it; the text is a member of what a line says of its record."""
+
+    kind = kinds()["file"]
+    alone = "a journal whose lines somebody changes or removes is not written any more"
+
+    def __init__(self, folder: Folder) -> None:
+        self.url = folder.url
+        self.nowhere = f"file://{folder.path}/nowhere/hearing.ndjson"
+        self._folder = folder
+
+    def upsert(self, key: str, text: str) -> Message:
+        return Message(Action.UPSERT, {}, simplejson.dumps({"text": text}).encode())
+
+    def delete(self, key: str) -> Message:
+        return Message(Action.DELETE, {})
+
+    def read(self, key: str) -> str | None:
+        lines = self._lines(key)
+        return str(lines[-1]["data"]["text"]) if lines and lines[-1]["action"] == "upsert" else None
+
+    def effects(self, key: str) -> int:
+        return len(self._lines(key))
+
+    def _lines(self, key: str) -> list[dict[str, Any]]:
+        return [line for line in self._folder.lines() if line["record_key"] == key]
+
+
+class TestFile(ConnectorContract):
+    @pytest.fixture
+    def platform(self, folder: Folder) -> Journal:
+        return Journal(folder)
 
 
 class Late:

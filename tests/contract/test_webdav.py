@@ -1,4 +1,7 @@
-"""The ``webdav`` kind against WsgiDAV and Apache's mod_dav; what happened is read from their own folders."""
+"""The ``webdav`` kind against WsgiDAV and Apache's mod_dav; what happened is read from their own folders.
+
+The contract of every kind, and what only this one has.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,10 @@ from connectors.transports import open_transport
 from connectors.webdav.connector import WebDavConnector
 from connectors.webdav.options import WebDavOptions
 from connectors.webdav.properties import METADATA, OURS, ask, read
-from outbox.model import ErrorClass, Guarantee, Operation, Outcome, Rejected, Unknown
+from hms_sync.testing import ConnectorContract, Platform
+from outbox.model import Action, ErrorClass, Guarantee, Message, Operation, Outcome, Rejected, Unknown
 from tests.receivers import apache_dav, nginx_dav, wsgidav
-from tests.records import Record, applied, open_record
+from tests.records import TEN_MEGABYTES, Record, applied, open_record
 from tests.wire import LOOPBACK
 
 ANYBODY = Channel(allow_addresses=LOOPBACK)
@@ -46,6 +50,44 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp(request.param)
     with {"wsgidav": wsgidav, "apache": apache_dav}[request.param](folder) as url:
         yield Server(url, folder / "files")
+
+
+class Files(Platform):
+    """A file server as the contract sees it; the text is the content of a file."""
+
+    kind = kinds()["webdav"]
+    channel = ANYBODY
+    long_text = TEN_MEGABYTES
+
+    def __init__(self, server: Server) -> None:
+        self.url = server.url
+        self.nowhere = f"{server.url}/nowhere"
+        self.options = {"path": "/contract/{record_key}.txt"}
+        self._server = server
+
+    def upsert(self, key: str, text: str) -> Message:
+        return Message(Action.UPSERT, {}, text.encode(), "text/plain")
+
+    def delete(self, key: str) -> Message:
+        return Message(Action.DELETE, {})
+
+    def read(self, key: str) -> str | None:
+        folder = self._server.files / "contract"
+        assert not list(folder.glob(".hms-sync-*")), "something was left under a temporary name"
+        file = folder / f"{key}.txt"
+        return file.read_bytes().decode() if file.exists() else None
+
+    def remove(self, key: str) -> None:
+        (self._server.files / "contract" / f"{key}.txt").unlink()
+
+    def edit(self, key: str, text: str) -> None:
+        self._server.replaced_by_somebody(f"/contract/{key}.txt", text.encode())
+
+
+class TestWebDav(ConnectorContract):
+    @pytest.fixture
+    def platform(self, server: Server) -> Files:
+        return Files(server)
 
 
 def connector(url: str, **options: str) -> WebDavConnector:
@@ -80,19 +122,6 @@ def rejected(outcome: Outcome, error_class: ErrorClass, *, platform: bool = Fals
     assert isinstance(outcome, Rejected), outcome
     assert (outcome.error_class, outcome.platform) == (error_class, platform)
     return outcome.reason
-
-
-def test_create_update_delete_and_create_again(server: Server, record: Record) -> None:
-    first = applied(record.put(b"first"))
-    assert first.external_id == "/" + at(record)
-    assert (first.version or "").startswith('"')
-    second = applied(record.put(b"second"))
-    assert second.version != first.version
-    assert held(server, record) == b"second"
-    applied(record.delete())
-    assert held(server, record) is None
-    applied(record.put(b"third"))
-    assert held(server, record) == b"third"
 
 
 def test_collections_on_the_way_are_made_once(server: Server) -> None:
@@ -138,13 +167,6 @@ def test_what_describes_the_file_is_kept_beside_it(server: Server, record: Recor
     }
 
 
-def test_delete_of_what_is_not_there_is_applied(server: Server, record: Record) -> None:
-    applied(record.delete())
-    applied(record.put(b"x"))
-    (server.files / at(record)).unlink()
-    applied(record.delete())
-
-
 @pytest.mark.parametrize("arrives", [True, False])
 @pytest.mark.parametrize("step", ["PUT", "PROPPATCH", "MOVE"])
 def test_a_write_in_doubt_is_looked_up_and_done_once(
@@ -161,17 +183,6 @@ def test_a_write_in_doubt_is_looked_up_and_done_once(
         assert held(server, record) == content
 
 
-@pytest.mark.parametrize("arrives", [True, False])
-def test_a_delete_in_doubt_ends_with_nothing_there(server: Server, record: Record, *, arrives: bool) -> None:
-    applied(record.put(b"x"))
-    delivery = record.delivery(Operation.DELETE)
-    record.wire.only = "DELETE"
-    record.wire.lose_next_answer, record.wire.lose_next_request = arrives, not arrives
-    assert isinstance(record.send(delivery).outcome, Unknown)
-    applied(record.again(delivery))
-    assert held(server, record) is None
-
-
 def test_a_straggler_never_overwrites_or_removes_something_newer(server: Server, record: Record) -> None:
     applied(record.put(b"first"))
     known = record.remote
@@ -183,40 +194,11 @@ def test_a_straggler_never_overwrites_or_removes_something_newer(server: Server,
         assert held(server, record) == b"newest"
 
 
-def test_an_edit_of_a_third_party_is_overwritten_by_default(server: Server, record: Record) -> None:
-    applied(record.put(b"first"))
-    server.replaced_by_somebody("/" + at(record), b"theirs!")
-    applied(record.put(b"ours"))
-    assert held(server, record) == b"ours"
-
-
-def test_an_edit_of_a_third_party_is_kept_where_configured(server: Server, polite: Record) -> None:
-    """The server keeps our mark on what somebody else writes there; the version tells."""
-    applied(polite.put(b"first"))
-    applied(polite.put(b"second"))
-    server.replaced_by_somebody("/" + at(polite), b"theirs!")
-    for outcome in (polite.put(b"ours"), polite.delete()):
-        assert "a third party edited" in rejected(outcome, ErrorClass.CONFLICT)
-    assert held(server, polite) == b"theirs!"
-
-
 def test_a_file_of_somebody_else_at_the_address_is_kept_where_configured(server: Server, polite: Record) -> None:
     (server.files / at(polite)).parent.mkdir(parents=True, exist_ok=True)
     (server.files / at(polite)).write_bytes(b"theirs")
     rejected(polite.put(b"ours"), ErrorClass.CONFLICT)
     assert held(server, polite) == b"theirs"
-
-
-def test_a_removal_by_a_third_party_is_mended_or_kept_as_configured(
-    server: Server, record: Record, polite: Record
-) -> None:
-    for each in (record, polite):
-        applied(each.put(b"first"))
-        (server.files / at(each)).unlink()
-    applied(record.put(b"second"))
-    assert held(server, record) == b"second"
-    rejected(polite.put(b"second"), ErrorClass.CONFLICT)
-    assert held(server, polite) is None
 
 
 def test_what_the_ledger_forgot_is_found_again(server: Server, polite: Record) -> None:
@@ -234,17 +216,6 @@ def test_a_body_that_breaks_off_leaves_the_old_file(server: Server, record: Reco
     assert server.all()[at(record)] == b"first"
     applied(record.again(delivery, b"second, longer"))
     assert held(server, record) == b"second, longer"
-
-
-def test_ten_megabytes_arrive_whole(server: Server, record: Record) -> None:
-    content = bytes(range(256)) * 40_000
-    applied(record.put(content))
-    assert held(server, record) == content
-
-
-def test_a_collection_that_does_not_exist_stops_the_connector(server: Server) -> None:
-    with open_record(connector(f"{server.url}/nowhere"), ANYBODY) as record:
-        assert "no collection at the url" in rejected(record.put(b"x"), ErrorClass.MISCONFIGURED, platform=True)
 
 
 def test_a_server_that_keeps_no_properties_stops_the_connector(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -20,15 +20,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from connectors.channel import Channel
 from connectors.courier import Attempt, Courier, deliver_now
+from connectors.registry import kinds
 from connectors.transports import open_transport
 from connectors.webhook.connector import WebhookConnector
 from connectors.webhook.options import WebhookOptions
-from outbox.model import Applied, Delivery, ErrorClass, Guarantee, Message, Rejected, Unknown
+from hms_sync.testing import ConnectorContract, Platform
+from outbox.model import Action, Applied, Delivery, ErrorClass, Guarantee, Json, Message, Rejected, Unknown
 from tests.exchanges import delete, delivery, upsert
 from tests.fixtures.debian import require_program
 from tests.fixtures.npm import npm_folder
 from tests.trials import failed, subject, tried
-from tests.webhooks.receiver import receiving
+from tests.webhooks.receiver import Receiver, receiving
 from tests.wire import LOOPBACK
 
 SECRET, OTHER = ("whsec_" + b64encode(bytes([number]) * 32).decode() for number in (3, 4))
@@ -36,6 +38,14 @@ PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 WHSK = "whsk_" + b64encode(bytes(range(32))).decode()
 WHPK = "whpk_" + b64encode(PRIVATE.public_key().public_bytes_raw()).decode()
 GREAT = upsert({"id": 42}, '{"id":42,"title":"Größe","fee":12345678901234567890}'.encode())
+WINDOW: Mapping[str, Any] = {
+    "window": "24h",
+    "verify": {
+        "body": {"record": "{record_key}"},
+        "count": {"path": "/effects/{record_key}", "found": "effects"},
+        "answers": {"refused": {"refuse": True}},
+    },
+}
 
 
 def deliver(url: str, message: Message, what: Delivery | None = None, **options: Any) -> Attempt:
@@ -46,6 +56,56 @@ def deliver(url: str, message: Message, what: Delivery | None = None, **options:
         return deliver_now(courier, what or delivery(), message, None)
     finally:
         courier.close()
+
+
+class Subscriber(Platform):
+    """An application that goes by our webhooks; the text is what it holds of a record."""
+
+    kind = kinds()["webhook"]
+    fresh_headers = frozenset({"webhook-timestamp", "webhook-signature"})
+
+    def __init__(self, receiver: Receiver, options: Mapping[str, Json]) -> None:
+        self.url = receiver.url
+        self.options = {"secrets": [SECRET], **options}
+        self._receiver = receiver
+
+    def upsert(self, key: str, text: str) -> Message:
+        document = {"record": key, "text": text}
+        return Message(Action.UPSERT, document, simplejson.dumps(document).encode())
+
+    def delete(self, key: str) -> Message:
+        return Message(Action.DELETE, {})
+
+    def read(self, key: str) -> str | None:
+        held = self._receiver.held.get(key)
+        return None if held is None else str(held["text"])
+
+    def remove(self, key: str) -> None:
+        del self._receiver.held[key]
+
+    def edit(self, key: str, text: str) -> None:
+        self._receiver.held[key] |= {"text": text}
+
+    def effects(self, key: str) -> int:
+        return self._receiver.effects.get(key, 0)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving(SECRET) as made:
+        yield made
+
+
+class TestWebhook(ConnectorContract):
+    @pytest.fixture
+    def platform(self, receiver: Receiver) -> Subscriber:
+        return Subscriber(receiver, {})
+
+
+class TestWebhookThatIsRemembered(ConnectorContract):
+    @pytest.fixture
+    def platform(self, receiver: Receiver) -> Subscriber:
+        return Subscriber(receiver, WINDOW)
 
 
 # ---------------------------------------------------------------- Python
@@ -105,15 +165,7 @@ def test_gone_is_told_as_gone() -> None:
 
 @pytest.mark.parametrize(("remembers", "carries"), [(True, Guarantee.EXACT_WINDOW), (False, Guarantee.ONCE_OR_ASK)])
 def test_verify_receiver_tries_the_memory_of_ids_with_signed_events(remembers: bool, carries: Guarantee) -> None:
-    options = {
-        "secrets": [SECRET],
-        "window": "24h",
-        "verify": {
-            "body": {"record": "{record_key}"},
-            "count": {"path": "/effects/{record_key}", "found": "effects"},
-            "answers": {"refused": {"refuse": True}},
-        },
-    }
+    options = {"secrets": [SECRET], **WINDOW}
     with receiving(SECRET, remembers=remembers) as receiver:
         verdict = tried(subject("webhook", receiver.url, options))
     assert verdict.carries is carries, verdict

@@ -60,8 +60,8 @@ MUTANTS = (
         "dsn-not-told",
         "an unusable connection string is not repeated with its password",
         "outbox/db.py",
-        "except psycopg.ProgrammingError:",
-        "except psycopg.DataError:",
+        "except (psycopg.Error, ValueError):",
+        "except (psycopg.DataError, LookupError):",
         "tests/integration/test_fencing.py::test_an_unusable_connection_string_is_not_repeated",
     ),
 )

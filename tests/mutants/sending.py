@@ -5,6 +5,9 @@ from __future__ import annotations
 from tests.mutants.mutant import Edit, Mutant
 
 ANSWERS, COURIER = "connectors/answers.py", "connectors/courier.py"
+HIDING = "connectors/hiding.py"
+HIDDEN = "tests/unit/test_hiding.py::"
+CANARY = "tests/integration/test_canary.py::test_no_secret_is_seen_again"
 TABLE, COURIERS = "tests/unit/test_connector_answers.py::", "tests/unit/test_connector_courier.py::"
 KEY, REST = "tests/unit/test_delivery_key.py::", "tests/unit/test_connector_http.py::"
 MODEL = "outbox/model.py"
@@ -158,15 +161,79 @@ MUTANTS = (
     Mutant(
         "secrets-redacted",
         "no secret of the channel leaves in an outcome",
-        ANSWERS,
-        'text = text.replace(secret, "***")',
+        HIDING,
+        "text = text.replace(form, _INSTEAD)",
         "text = text.strip()",
         f"{TABLE}test_every_outcome_is_redacted",
     ),
     Mutant(
+        "half-a-secret",
+        "a cut through a secret leaves no half of it",
+        HIDING,
+        "for size in range(len(form) - 1, _HALF - 1, -1):",
+        "for size in ():",
+        f"{HIDDEN}test_a_cut_leaves_no_half_of_a_secret",
+    ),
+    Mutant(
+        "secret-in-base64",
+        "a secret is found in base64, wherever in a longer text it begins",
+        HIDING,
+        "if len(secret) >= _BASE64_FROM:",
+        "if not secret:",
+        f"{HIDDEN}test_a_secret_is_hidden_in_every_form",
+    ),
+    Mutant(
+        "secret-as-an-id",
+        "a secret that a platform gives back as an id or a version is not kept",
+        ANSWERS,
+        "any(form in text for form in forms if len(form) >= _UNLIKELY)",
+        "False",
+        f"{HIDDEN}test_an_id_or_a_version_with_a_secret_in_it_is_none",
+    ),
+    Mutant(
+        "secret-in-a-traceback",
+        "the last words of a connector that crashes are logged without secrets",
+        COURIER,
+        "told = defect(error, self._secrets())",
+        "told = error",
+        CANARY,
+    ),
+    Mutant(
+        "secret-in-a-fingerprint",
+        "what a receiver says of itself is stored without secrets",
+        "cdc/receivers/probing.py",
+        "fingerprint=hide(found.fingerprint, channel.secrets)",
+        "fingerprint=found.fingerprint",
+        CANARY,
+    ),
+    Mutant(
+        "secret-in-a-live-check",
+        "what check --live hears from platforms is told without secrets",
+        "cdc/config/live.py",
+        "hide(printable(problem, 1000), built.channel.secrets)",
+        "printable(problem, 1000)",
+        CANARY,
+    ),
+    Mutant(
+        "secret-in-an-option",
+        "a key in a header of the options is hidden as credentials are",
+        "cdc/config/build.py",
+        "hidden=tuple(map(SecretStr, hidden))",
+        "hidden=()",
+        CANARY,
+    ),
+    Mutant(
+        "password-of-the-database",
+        "a database that repeats the password of the dsn is quoted without it",
+        "outbox/db.py",
+        'said = said.replace(secret, "***")',
+        "said = said.strip()",
+        CANARY,
+    ),
+    Mutant(
         "forged-log-line",
         "an answer cannot forge a line of a log or colour a terminal",
-        ANSWERS,
+        HIDING,
         'each if each.isprintable() else each.encode("unicode_escape").decode()',
         "each",
         f"{TABLE}test_printable_escapes_what_could_forge_a_log_line",

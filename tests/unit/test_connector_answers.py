@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from connectors.answers import EXCERPT_CHARACTERS, classify, printable, redacted, retry_after
+from connectors.answers import EXCERPT_CHARACTERS, classify, redacted, retry_after
 from connectors.exchange import HttpResponse
+from connectors.hiding import printable
 from outbox.model import Answer, Applied, ErrorClass, NotApplied, Outcome, Rejected, Unknown
 
 PLATFORM, RECORD = True, False

@@ -44,6 +44,8 @@ class Receiver:
     remembers: bool = True
     seen: list[Received] = field(default_factory=list)
     effects: dict[str, int] = field(default_factory=dict)
+    held: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the events told last of each record; nothing of those that were removed."""
     url: str = ""
     _known: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -69,8 +71,11 @@ class Receiver:
         if data.get("refuse"):
             self._known[key] = 422
             return 422, ""
-        record = str(data.get("record"))
+        record = str(data.get("record") or str(document.get("record", "")).partition(":")[2])
         self.effects[record] = self.effects.get(record, 0) + 1
+        self.held.pop(record, None)
+        if data:
+            self.held[record] = data
         self._known[key] = 204
         return 204, ""
 
