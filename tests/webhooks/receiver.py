@@ -69,7 +69,7 @@ class Receiver:
         if data.get("refuse"):
             self._known[key] = 422
             return 422, ""
-        record = str(data.get("record"))
+        record = str(data.get("record", data.get("id")))
         self.effects[record] = self.effects.get(record, 0) + 1
         self._known[key] = 204
         return 204, ""
