@@ -41,6 +41,11 @@ class Kit:
         courier = self.built.courier(policy.guarantee)
         return LaneWorker(ledger, courier, self.routes, policy, house)
 
+    def serves_like(self, other: Kit | None) -> bool:
+        """True where a worker of the one may go on under the other: the settings are the same, the secrets too."""
+        mine = (self.policy, self.registration, self.built.settings, self.witness)
+        return other is not None and mine == (other.policy, other.registration, other.built.settings, other.witness)
+
     def under(self, guarantee: Guarantee, verified: Verified, accepted: str | None = None) -> Kit:
         """The same connector served under the class that was found for it."""
         registration = replace(self.registration, guarantee=guarantee, verified=verified, accepted=accepted)

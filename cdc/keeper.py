@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -58,8 +58,8 @@ class LaneThread(threading.Thread):
     def __init__(self, kit: Kit, lane: LaneId, berth: Berth, leased_at: float) -> None:
         super().__init__(name=f"lane {lane.connector}/{lane.lane}", daemon=True)
         self.lane = lane
+        self.kit = kit
         self.failed = False
-        self._kit = kit
         self._berth = berth
         self._leased_at = leased_at
         self._worker: LaneWorker | None = None
@@ -97,7 +97,7 @@ class LaneThread(threading.Thread):
         with db.connect(berth.dsn, name=berth.connection_name(f"{self.lane.connector}/{self.lane.lane}")) as connection:
             berth.sentinel.prove(connection)
             house = House(berth.tide, self._leased_at, self._observe, berth.point, berth.permit, berth.sentinel.witness)
-            self._worker = self._kit.worker(connection, self.lane, house)
+            self._worker = self.kit.worker(connection, self.lane, house)
             if self._stop_wanted.is_set():
                 self._worker.stop()
             self._worker.run()
@@ -149,7 +149,7 @@ class Keeper:
         self._stop.set()
 
     def replace(self, kits: Mapping[str, Kit]) -> None:
-        """A new configuration: lanes are drained and taken up again under it."""
+        """A new configuration: lanes whose settings are others are drained and taken up again under it."""
         self._new_kits = kits
 
     def run(self, connected: Callable[[], None], lost: Callable[[str], None]) -> None:
@@ -161,23 +161,22 @@ class Keeper:
                     self._keep(connection, connected)
             except LineageBroken as error:
                 self.berth.broken(error)
-                self.drain(self._longest_deadline + DRAIN_MARGIN_SECONDS)
+                self._drain(self._lanes)
                 return
             except (db.DatabaseUnavailable, psycopg.Error) as error:
                 lost(str(error).strip())
                 _LOG.warning("the database does not answer", extra=fields(reason=str(error).strip()))
                 self._stop.wait(self.round_seconds)
 
-    def drain(self, timeout_seconds: float) -> bool:
-        """Asks all lanes to finish what is in flight; False when some did not in time."""
-        until = time.monotonic() + timeout_seconds
-        for thread in self._lanes:
-            thread.ask_to_stop()
-        for thread in self._lanes:
-            thread.join(max(0.0, until - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._lanes)
-
     # ------------------------------------------------------------ inside
+
+    def _drain(self, threads: Sequence[LaneThread]) -> None:
+        """Lanes finish what is in flight; they are waited for as long as that may take."""
+        until = time.monotonic() + self._longest_deadline + DRAIN_MARGIN_SECONDS
+        for thread in threads:
+            thread.ask_to_stop()
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _keep(self, connection: db.Connection, connected: Callable[[], None]) -> None:
         while not self._stop.is_set():
@@ -185,7 +184,7 @@ class Keeper:
             self.round(connection)
             connected()
             self._stop.wait(self.round_seconds)
-        self.drain(self._longest_deadline + DRAIN_MARGIN_SECONDS)
+        self._drain(self._lanes)
         self._worker(connection).leave()
 
     def round(self, connection: db.Connection) -> None:
@@ -223,7 +222,9 @@ class Keeper:
     def _apply_new_kits(self) -> None:
         kits, self._new_kits = self._new_kits, None
         if kits is not None:
-            self.drain(self._longest_deadline + DRAIN_MARGIN_SECONDS)
+            # The others go on: one that waits for a slow platform must not hold them up.
+            changed = [thread for thread in self._lanes if not thread.kit.serves_like(kits.get(thread.lane.connector))]
+            self._drain(changed)
             self.kits = kits
             _LOG.info("the new config is in force", extra=fields(connectors=len(kits)))
 

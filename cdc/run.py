@@ -1,4 +1,7 @@
-"""`hms-sync run`: the daemon in the foreground, until it is told to stop; SIGHUP reads the config again."""
+"""`hms-sync run`: the daemon in the foreground, until it is told to stop.
+
+SIGHUP reads the config again; secret files that change are read again by themselves.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,16 @@ from pathlib import Path
 import psycopg
 
 from cdc import migrate
-from cdc.config import Config, load
+from cdc.config import Config, load, renewed
 from cdc.daemon import Daemon
 from cdc.database import source
 from cdc.lane.house import no_point
 from cdc.watch.logs import fields
 from cdc.watch.observe import Observer
+from connectors.watching import LOOK_SECONDS, Watch
 from outbox.model import HmsSyncError
 
 _LOG = logging.getLogger(__name__)
-_LOOK_SECONDS = 0.2
 _ALARM = 0
 """No signal has this number: the daemon itself wants to end."""
 
@@ -47,28 +50,41 @@ def run(path: Path, *, observers: Sequence[Observer] = (), point: Callable[[str]
 
 
 def _obey(signals: queue.SimpleQueue[int], daemon: Daemon, path: Path) -> None:
-    while next_signal(signals) == signal.SIGHUP:
-        _reload(daemon, path)
+    watch = Watch(daemon.config.secret_files)
+    while (received := next_signal(signals, watch.has_changed)) in (None, signal.SIGHUP):
+        if received is None:
+            taken = _reload(daemon, lambda: renewed(daemon.config), "changed secret files are not taken")
+        else:
+            taken = _reload(daemon, lambda: load(path), "the new config is not taken, the old one runs on")
+        if taken:
+            watch = Watch(daemon.config.secret_files)
+        elif received is None:
+            watch.not_taken()
     # A second signal must still be able to end a drain that takes too long.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
 
 
-def next_signal(signals: queue.SimpleQueue[int]) -> int:
-    """Waits in short steps: a signal that comes just before a wait begins is handled only when that wait ends."""
-    while True:
+def next_signal(signals: queue.SimpleQueue[int], changed: Callable[[], bool] = lambda: False) -> int | None:
+    """The next signal, None where ``changed`` says so first.
+
+    Waits in short steps: a signal that comes just before a wait begins is handled only when that wait ends.
+    """
+    while not changed():
         try:
-            return signals.get(timeout=_LOOK_SECONDS)
+            return signals.get(timeout=LOOK_SECONDS)
         except queue.Empty:
             continue
+    return None
 
 
-def _reload(daemon: Daemon, path: Path) -> None:
-    """An invalid file leaves the old configuration running."""
+def _reload(daemon: Daemon, read: Callable[[], Config], refusal: str) -> bool:
+    """What cannot be used leaves the old configuration running."""
     try:
-        config: Config = load(path)
+        config = read()
         daemon.reload(config)
     except (HmsSyncError, psycopg.Error) as error:
-        _LOG.error("the new config is not taken, the old one runs on", extra=fields(reason=str(error)))
-        return
+        _LOG.error(refusal, extra=fields(reason=str(error)))
+        return False
     _LOG.info("config reloaded", extra=fields(connectors=len(config.connectors)))
+    return True

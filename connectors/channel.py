@@ -92,7 +92,7 @@ _LONG_WORD = 8
 class Channel:
     """How one platform is reached.
 
-    ``ca`` is trusted instead of the public authorities, not beside them. ``pins`` name public keys
+    ``ca`` is trusted instead of the public authorities, ``extra_ca`` beside them. ``pins`` name public keys
     (:func:`~connectors.certificates.pin_of`), of which the platform must have one, whatever its certificate says.
     ``hosts`` are the only ones that a request may name (None: any); ``*.domain`` stands for all below it. ``bind`` is a
     network interface or a source address: no connection is made another way.
@@ -100,6 +100,7 @@ class Channel:
 
     auth: Auth | None = None
     ca: Path | None = None
+    extra_ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None
     pins: tuple[str, ...] = ()
@@ -120,8 +121,8 @@ class Channel:
         object.__setattr__(self, "auth_headers", self.auth.headers() if self.auth else {})
         object.__setattr__(self, "tokens", tokens_of(self.auth) if isinstance(self.auth, OAuth2) else None)
         object.__setattr__(self, "_secrets", frozenset(self._known_secrets()))
-        for role, path in (("ca", self.ca), ("cert", self.cert), ("key", self.key)):
-            _require_readable(role, path)
+        for role in ("ca", "extra_ca", "cert", "key"):
+            _require_readable(role, getattr(self, role))
         if self.key is not None and self.cert is None:
             raise HmsSyncError("tls.key is given without tls.cert; name the client certificate as well")
         if self.bind and not address_or_none(self.bind) and not hasattr(socket, "SO_BINDTODEVICE"):
@@ -137,9 +138,17 @@ class Channel:
         return self.hosts is None or any(_matches(name, each.lower().rstrip(".")) for each in self.hosts)
 
     @property
-    def trusted(self) -> Path:
-        """The file of authorities that the platform's certificate must descend from."""
-        return self.ca or Path(certifi.where())
+    def tls_files(self) -> tuple[Path, ...]:
+        """What ``tls`` names: all of these may be renewed under our feet."""
+        return tuple(filter(None, (self.ca, self.extra_ca, self.cert, self.key)))
+
+    @property
+    def trusted(self) -> tuple[Path, ...]:
+        """The files of authorities; the platform's certificate must descend from one of them."""
+        if self.ca is not None:
+            return (self.ca,)
+        public = Path(certifi.where())
+        return (public,) if self.extra_ca is None else (public, self.extra_ca)
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from cdc.assembly import assemble
-from cdc.config import load
+from cdc.config import load, renewed
 from cdc.database import source
 from cdc.ondemand import Request, deliver_now
 from outbox.db import explained
@@ -51,6 +51,7 @@ class ExternalSyncService:
             return {"status": "failed", "reason": explained(error), "open": False}
 
     def _deliver(self, system: str, record_type: str, record_id: Any) -> dict[str, Any]:
+        self._config = renewed(self._config)
         kit = assemble(self._config).get(system)
         if kit is None:
             known = ", ".join(self._config.connectors) or "none"

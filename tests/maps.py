@@ -37,15 +37,16 @@ CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
 END$$;
 CREATE TRIGGER watch AFTER INSERT OR UPDATE OR DELETE ON area FOR EACH ROW EXECUTE FUNCTION watch();
 """
+_EXAMPLES = Path(__file__).parents[1] / "examples"
 # A project written by hand is not accepted, so QGIS itself makes it.
 _PROJECT = """
 import sys
 from qgis.core import QgsApplication, QgsCoordinateReferenceSystem, QgsDataSourceUri, QgsProject, QgsVectorLayer
-path, host, port, database, user, password = sys.argv[1:]
+path, host, port, database, user, password, *layers = sys.argv[1:]
 application = QgsApplication([], False)
 application.initQgis()
 project = QgsProject.instance()
-for name, srid in (("area", "25832"), ("permit", "4326")):
+for name, srid in (each.split(":") for each in layers):
     uri = QgsDataSourceUri()
     uri.setConnection(host, port, database, user, password)
     uri.setDataSource("public", name, "geom", "", "fid")
@@ -104,6 +105,8 @@ def qgis(folder: Path) -> Iterator[Maps]:
         stack.callback(database.stop)
         with psycopg.connect(database.dsn, autocommit=True) as connection:
             connection.execute(TABLES)
+            for kind in ("wfs", "ogc_features"):
+                connection.execute((_EXAMPLES / kind / "platform.sql").read_text())
         project = _project(folder, database.dsn, "/usr/bin/python3" if Path("/usr/bin/python3").exists() else python)
         stack.enter_context(_fastcgi(folder, project))
         port = free_port()
@@ -117,10 +120,17 @@ def _project(folder: Path, dsn: str, python: str) -> Path:
     """A QGIS project with all tables, which may be written to."""
     path, server = folder / "project.qgs", conninfo_to_dict(dsn)
     places = [str(server[name]) for name in ("host", "port", "dbname", "user", "password")]
-    command = [python, "-c", _PROJECT, str(path), *places]
+    command = [python, "-c", _PROJECT, str(path), *places, *_layers(dsn)]
     done = subprocess.run(command, env=_environment(folder), capture_output=True, text=True, check=False, timeout=120)
     assert path.exists(), done.stderr
     return path
+
+
+def _layers(dsn: str) -> list[str]:
+    """Each table with a geometry, and its reference system."""
+    with psycopg.connect(dsn) as connection:
+        found = connection.execute("SELECT f_table_name, srid FROM geometry_columns").fetchall()
+    return [f"{name}:{srid}" for name, srid in found]
 
 
 def _environment(folder: Path) -> dict[str, str]:

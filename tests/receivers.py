@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.fixtures.debian import require_program
-from tests.servers import free_port, running
+from tests.servers import TlsFiles, free_port, running
 
 
 @contextmanager
@@ -53,8 +53,8 @@ def wsgidav(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def nginx_dav(folder: Path) -> Iterator[str]:
-    """Run nginx as a WebDAV server; yields its URL."""
+def nginx_dav(folder: Path, tls: TlsFiles | None = None, api_key: str = "") -> Iterator[str]:
+    """Run nginx as a WebDAV server on ``files``; yields its URL. ``access.log`` tells who asked for what."""
     program = require_program("nginx", "nginx")
     port = free_port()
     (folder / "files").mkdir()
@@ -63,29 +63,49 @@ def nginx_dav(folder: Path) -> Iterator[str]:
     )
     (folder / "nginx.conf").write_text(
         f"daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;\n"
-        f"events {{}}\nhttp {{ access_log off; {temporary}\n"
-        f"server {{ listen 127.0.0.1:{port}; root {folder}/files;\n"
+        f"events {{}}\nhttp {{ access_log {folder}/access.log; {temporary}\n"
+        f"server {{ listen 127.0.0.1:{port}{' ssl' if tls else ''}; {tls.nginx if tls else ''}\n"
+        f'root {folder}/files; autoindex on; if ($http_x_api_key != "{api_key}") {{ return 401; }}\n'
         "location / { dav_methods PUT DELETE; } } }\n"
     )
     command = [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
     with running(command, port, folder / "nginx.log"):
-        yield f"http://127.0.0.1:{port}"
+        yield f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
 
 
 @contextmanager
 def apache_dav(folder: Path) -> Iterator[str]:
     """Run Apache httpd with mod_dav, for anybody; yields its URL."""
-    program = require_program("apache2", "apache2-bin")
-    port = free_port()
     for name in ("files", "locks"):
         (folder / name).mkdir()
-    modules = ("mpm_event", "authz_core", "dav", "dav_fs")
-    loaded = "".join(f"LoadModule {each}_module /usr/lib/apache2/modules/mod_{each}.so\n" for each in modules)
-    (folder / "apache.conf").write_text(
-        f"ServerRoot {folder}\nServerName localhost\nListen 127.0.0.1:{port}\nPidFile {folder}/apache.pid\n"
-        f"ErrorLog {folder}/error.log\n{loaded}"
+    config = (
         f"DocumentRoot {folder}/files\nDavLockDB {folder}/locks/db\n"
         f"<Directory {folder}/files>\nDav On\nRequire all granted\n</Directory>\n"
+    )
+    with _apache(folder, ("dav", "dav_fs"), config) as url:
+        yield url
+
+
+@contextmanager
+def apache_proxy(folder: Path) -> Iterator[str]:
+    """Run Apache httpd as a proxy that takes CONNECT to any port; yields its URL. ``access.log`` tells of tunnels."""
+    config = (
+        f"ProxyRequests On\nAllowCONNECT 1-65535\n<Proxy *>\nRequire all granted\n</Proxy>\n"
+        f'CustomLog {folder}/access.log "%r %>s"\n'
+    )
+    with _apache(folder, ("proxy", "proxy_connect"), config) as url:
+        yield url
+
+
+@contextmanager
+def _apache(folder: Path, modules: tuple[str, ...], config: str) -> Iterator[str]:
+    program = require_program("apache2", "apache2-bin")
+    port = free_port()
+    wanted = ("mpm_event", "authz_core", *modules)
+    loaded = "".join(f"LoadModule {each}_module /usr/lib/apache2/modules/mod_{each}.so\n" for each in wanted)
+    (folder / "apache.conf").write_text(
+        f"ServerRoot {folder}\nServerName localhost\nListen 127.0.0.1:{port}\nPidFile {folder}/apache.pid\n"
+        f"ErrorLog {folder}/error.log\n{loaded}{config}"
     )
     command = [program, "-f", str(folder / "apache.conf"), "-X"]
     with running(command, port, folder / "apache.log"):

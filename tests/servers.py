@@ -39,13 +39,14 @@ class Radicale:
             method, url, data=body, headers=headers, auth=(self.user, self.password), timeout=10, allow_redirects=False
         )
 
-    def entries(self) -> dict[str, str]:
-        """Every calendar object of the collection by file name, as Radicale gives it back."""
+    def entries(self, collection: str | None = None) -> dict[str, str]:
+        """Every object of a collection (the calendar) by file name, as Radicale gives it back."""
+        url = collection or self.collection
         body = b'<?xml version="1.0"?><propfind xmlns="DAV:"><prop><getetag/></prop></propfind>'
-        answer = self.request("PROPFIND", self.collection, body, {"Depth": "1"})
+        answer = self.request("PROPFIND", url, body, {"Depth": "1"})
         hrefs = [part.split("</href>")[0] for part in answer.text.split("<href>")[1:]]
-        names = [href.rpartition("/")[2] for href in hrefs if href.endswith(".ics")]
-        return {name: self.request("GET", self.collection + name).content.decode() for name in names}
+        names = [href.rpartition("/")[2] for href in hrefs if href.endswith((".ics", ".vcf"))]
+        return {name: self.request("GET", url + name).content.decode() for name in names}
 
 
 @contextmanager
@@ -67,11 +68,17 @@ def radicale(folder: Path) -> Iterator[Radicale]:
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """PEM files for a TLS server."""
+    """PEM files for a TLS server; ``client_ca``: who signs the certificates that it demands of clients."""
 
     cert: Path
     key: Path
-    client_ca: Path
+    client_ca: Path | None = None
+
+    @property
+    def nginx(self) -> str:
+        """These files as nginx wants to be told of them."""
+        own = f"ssl_certificate {self.cert}; ssl_certificate_key {self.key};"
+        return own + (f" ssl_client_certificate {self.client_ca}; ssl_verify_client on;" if self.client_ca else "")
 
 
 @contextmanager
@@ -87,8 +94,7 @@ def nginx(folder: Path, tls: TlsFiles) -> Iterator[str]:
         f"daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;\n"
         f"events {{}}\nhttp {{ access_log off; {temporary}\n"
         f"server {{ listen 127.0.0.1:{port} ssl; server_name localhost;\n"
-        f"ssl_certificate {tls.cert}; ssl_certificate_key {tls.key};\n"
-        f"ssl_client_certificate {tls.client_ca}; ssl_verify_client on;\n"
+        f"{tls.nginx}\n"
         "location / { return 200 $request_method; } } }\n"
     )
     command = [program, "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")]

@@ -78,6 +78,7 @@ def _channel(settings: ConnectorConfig, url: str, tls: Tls, auth: ChannelAuth | 
     return Channel(
         auth=auth,
         ca=tls.ca,
+        extra_ca=tls.extra_ca,
         cert=tls.cert,
         key=tls.key,
         pins=tuple(tls.pin),

@@ -138,7 +138,7 @@ def _files_are_readable(subject: Subject) -> Iterator[Mistake]:
 
 
 def _tls_files(subject: Subject, path: KeyPath, tls: Tls) -> Iterator[Mistake]:
-    for role in ("ca", "cert", "key"):
+    for role in ("ca", "extra_ca", "cert", "key"):
         file = getattr(tls, role)
         try:
             if file is not None:

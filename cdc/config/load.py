@@ -21,6 +21,7 @@ from cdc.config.mistakes import ConfigError, KeyPath, Mistake
 from cdc.config.models import CaptureTable, ConnectorConfig, Daemon, Database, SyncConfig, Web
 from cdc.config.secrets import Expansion
 from connectors.registry import kinds
+from connectors.watching import State, state_of
 from outbox.model import Json
 from transformers import definition_hash
 
@@ -29,7 +30,10 @@ _BY_NAME: Final = ("capture", "connectors", "mappings")
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A config without mistakes. Secrets are ``SecretStr``; nothing here shows one."""
+    """A config without mistakes. Secrets are ``SecretStr``; nothing here shows one.
+
+    ``secret_files`` are the files that its references name, in the states in which they were read.
+    """
 
     file: Path
     model: SyncConfig = field(repr=False)
@@ -38,6 +42,7 @@ class Config:
     warnings: tuple[Mistake, ...] = ()
     hidden: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
     """By connector: texts from outside that may be secrets."""
+    secret_files: Mapping[Path, State] = field(default_factory=dict, repr=False)
 
     @property
     def database(self) -> Database:
@@ -94,20 +99,33 @@ def load(path: Path, *, environment: Mapping[str, str] = os.environ) -> Config:
     source = document.read(path)
     if not isinstance(source.data, dict):
         raise ConfigError([Mistake(source.file, 0, "", "is not a config (it begins with the line 'version: 1')")])
+    return _judged(path, source, environment)
+
+
+def renewed(config: Config, *, environment: Mapping[str, str] = os.environ) -> Config:
+    """``config`` with its secret files as they are now; its other files are not read again. Raises ConfigError."""
+    if all(state_of(file) == state for file, state in config.secret_files.items()):
+        return config
+    return _judged(config.file, config.source, environment, definition.Mappings(dict(config.mappings)))
+
+
+def _judged(
+    path: Path, source: Document, environment: Mapping[str, str], mappings: definition.Mappings | None = None
+) -> Config:
     folder = path.resolve().parent
     expansion = secrets.expand(source, environment=environment, folder=folder)
     found = [*expansion.mistakes]
     model = _model(replace(source, data=expansion.data), folder, found)
     if model is None:
         raise ConfigError(_redacted(_without_echoes(found, expansion), expansion.values))
-    mappings = definition.inline_schemas(source, model.mappings, folder)
+    mappings = mappings or definition.inline_schemas(source, model.mappings, folder)
     subject = checks.Subject(source, model, mappings.complete)
     found += [*mappings.mistakes, *checks.mistakes(subject), *platforms.mistakes(subject)]
     if found:
         raise ConfigError(_redacted(_without_echoes(found, expansion), expansion.values))
     notes = _redacted([*expansion.warnings, *checks.warnings(subject), *platforms.warnings(subject)], expansion.values)
     hidden = {name: frozenset(values) for name, values in expansion.hidden.items()}
-    return Config(path, model, source, mappings.complete, tuple(sorted(set(notes))), hidden)
+    return Config(path, model, source, mappings.complete, tuple(sorted(set(notes))), hidden, expansion.files)
 
 
 def _model(expanded: Document, folder: Path, found: list[Mistake]) -> SyncConfig | None:

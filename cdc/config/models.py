@@ -111,6 +111,9 @@ class Tls(Section):
     ca: Beside | None = Field(
         default=None, description="Certificates (PEM) that are trusted instead of the public ones."
     )
+    extra_ca: Beside | None = Field(
+        default=None, description="Certificates (PEM) that are trusted beside the public ones."
+    )
     cert: Beside | None = Field(default=None, description="Our own certificate (PEM).")
     key: Beside | None = Field(default=None, description="Private key (PEM) of our certificate.")
     pin: list[Pin] = Field(
@@ -121,6 +124,12 @@ class Tls(Section):
     def _key_belongs_to_cert(self) -> Tls:
         if self.key is not None and self.cert is None:
             raise ValueError("names a key without its cert (add cert)")
+        return self
+
+    @model_validator(mode="after")
+    def _one_meaning_of_trust(self) -> Tls:
+        if self.ca is not None and self.extra_ca is not None:
+            raise ValueError("names ca (instead of the public ones) and extra_ca (beside them); keep one of them")
         return self
 
 

@@ -73,6 +73,9 @@ def _http_only(subject: Subject, path: KeyPath, connector: ConnectorConfig, kind
     for key in ("proxy", "bind", "allow_hosts"):
         if getattr(connector, key):
             yield subject.document.mistake((*path, key), f"kind {connector.kind} speaks no HTTP (remove {key})")
+    if connector.tls.extra_ca is not None:
+        cure = "write ca, with all that it shall trust"
+        yield subject.document.mistake((*path, "tls", "extra_ca"), f"kind {connector.kind} takes no extra_ca ({cure})")
     if connector.tls.pin:
         yield subject.document.mistake((*path, "tls", "pin"), f"kind {connector.kind} cannot pin a key (remove it)")
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from cdc.config.document import Document
 from cdc.config.mistakes import KeyPath, Mistake
+from connectors.watching import State, state_of
 from outbox.model import Json
 
 MAX_SECRET_BYTES: Final = 65_536
@@ -34,7 +35,10 @@ class _Missing(Exception):
 
 @dataclass(slots=True)
 class Expansion:
-    """The document after expansion. ``values`` are what came from outside: never to be shown."""
+    """The document after expansion. ``values`` are what came from outside: never to be shown.
+
+    ``files`` are the secret files that it names, in the states in which they were before they were read.
+    """
 
     data: Json = None
     mistakes: list[Mistake] = field(default_factory=list)
@@ -42,6 +46,7 @@ class Expansion:
     values: set[str] = field(default_factory=set)
     hidden: dict[str, set[str]] = field(default_factory=dict)
     """By connector: those that may be secrets, so that no answer and no log may hold them."""
+    files: dict[Path, State] = field(default_factory=dict)
 
 
 def expand(document: Document, *, environment: Mapping[str, str], folder: Path) -> Expansion:
@@ -139,6 +144,7 @@ class _Walk:
         if not _FILE_NAME.fullmatch(name) or len(name) > 255:
             raise _Missing(f"'{name[:64]}' is not a name of a secret (letters, digits, _, -, . and no '..')")
         file = folder / name
+        self.result.files.setdefault(file, state_of(file))
         try:
             value = _secret_text(file, folder)
         except OSError as error:

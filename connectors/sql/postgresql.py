@@ -128,7 +128,7 @@ class PostgreSql:
     def _encryption(self, channel: Channel) -> dict[str, Any]:
         if self._unencrypted:
             return {"sslmode": "disable"}
-        verified = {"sslmode": "verify-full", "sslrootcert": channel.trusted, "ssl_min_protocol_version": "TLSv1.2"}
+        verified = {"sslmode": "verify-full", "sslrootcert": channel.trusted[0], "ssl_min_protocol_version": "TLSv1.2"}
         if channel.cert is None:
             return {**verified, "sslcertmode": "disable"}
         return {**verified, "sslcert": channel.cert, "sslkey": channel.key or channel.cert, "sslpassword": ""}

@@ -37,8 +37,7 @@ def _fetch(kind: str, auth: OAuth2) -> Token:
 
 def _open(kind: str, channel: Channel, concurrency: int) -> Transport:
     plain = partial(_open_plain, kind, channel, concurrency)
-    files = [file for file in (channel.ca, channel.cert, channel.key) if file is not None]
-    return RenewingTransport(files, plain) if files else plain()
+    return RenewingTransport(channel.tls_files, plain) if channel.tls_files else plain()
 
 
 def _open_plain(kind: str, channel: Channel, concurrency: int) -> Transport:

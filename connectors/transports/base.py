@@ -55,11 +55,12 @@ def tls_context(channel: Channel) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_verify_locations(channel.trusted)
+        for authorities in channel.trusted:
+            context.load_verify_locations(authorities)
         if channel.cert is not None:
             context.load_cert_chain(channel.cert, channel.key, password="")  # an empty one: never ask a terminal
     except (ssl.SSLError, OSError, ValueError) as error:
-        raise HmsSyncError(f"the files of tls.ca, tls.cert and tls.key cannot be used: {error}; check them") from error
+        raise HmsSyncError(f"the files of tls cannot be used: {error}; check ca, extra_ca, cert and key") from error
     return context
 
 

@@ -136,8 +136,10 @@ class _Files:
 
     @classmethod
     def read(cls, channel: Channel) -> _Files:
-        paths = (channel.ca, channel.cert, channel.key or channel.cert)
-        return cls(*(path.read_bytes() if path is not None else None for path in paths))
+        own = channel.ca or channel.extra_ca
+        authorities = b"\n".join(path.read_bytes() for path in channel.trusted) if own else None
+        cert, key = (path.read_bytes() if path else None for path in (channel.cert, channel.key or channel.cert))
+        return cls(authorities, cert, key)
 
 
 class _Attempt:
@@ -211,7 +213,7 @@ class _Attempt:
         if self._files.ca is not None:
             curl.setopt(pycurl.CAINFO_BLOB, self._files.ca)
         else:
-            curl.setopt(pycurl.CAINFO, str(channel.trusted))  # large: libcurl reads a file once for all connections
+            curl.setopt(pycurl.CAINFO, str(channel.trusted[0]))  # large: libcurl reads a file once for all connections
         curl.unsetopt(pycurl.CAPATH)
         if channel.pins:
             curl.setopt(pycurl.PINNEDPUBLICKEY, ";".join(pin.replace("/", "//", 1) for pin in channel.pins))
@@ -296,7 +298,7 @@ class _Attempt:
         if self._headers_done:
             return HttpResponse(self._status, self._headers, bytes(self._body), complete=code is None)
         if code in _HERE and not self._sent:
-            return TransportFailure(ErrorClass.MISCONFIGURED, f"{text}; check tls.ca, tls.cert and tls.key", sent=False)
+            return TransportFailure(ErrorClass.MISCONFIGURED, f"{text}; check the files of tls", sent=False)
         return failure(self._reason(code, text), sent=self._sent, refused=self._dial.refused)
 
     def _reason(self, code: int | None, text: str) -> str:

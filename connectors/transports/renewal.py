@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from connectors.exchange import HttpRequest, HttpResponse, Transport, TransportFailure
+from connectors.watching import LOOK_SECONDS, State, state_of
 from outbox.model import HmsSyncError
 
-LOOK_SECONDS = 0.2
 _TURN_SECONDS = 0.02
 _TRIES = 5
-_Stamp: TypeAlias = tuple[tuple[int, int, int, int] | None, ...]
+_Stamp: TypeAlias = tuple[State, ...]
 _log = logging.getLogger(__name__)
 
 
@@ -89,7 +89,7 @@ class RenewingTransport:
             stamp = _stamp(self._files)
             if (opened := self._opened(stamp)) is not None:
                 return stamp, opened
-        raise HmsSyncError("the files of tls.ca, tls.cert and tls.key change while they are read; try again")
+        raise HmsSyncError("the files of tls change while they are read; try again")
 
     def _opened(self, stamp: _Stamp) -> _Half | None:
         """A transport of exactly the files of ``stamp``; None where they have changed meanwhile."""
@@ -106,13 +106,4 @@ class RenewingTransport:
 
 
 def _stamp(files: Sequence[Path]) -> _Stamp:
-    """What tells one state of the files from another, also where a link was turned to other files."""
-    return tuple(_stat(file) for file in files)
-
-
-def _stat(file: Path) -> tuple[int, int, int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return tuple(state_of(file) for file in files)

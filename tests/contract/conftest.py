@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from connectors.channel import Channel
 from connectors.exchange import Transport
 from connectors.transports import open_transport
+from tests.examples.play import EXAMPLES
 from tests.maps import Maps, qgis
 from tests.pki import Pki, make_pki
 from tests.wire import LOOPBACK, Open
@@ -44,3 +49,13 @@ def maps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Maps]:
     """QGIS Server on PostGIS, one for the whole run."""
     with qgis(tmp_path_factory.mktemp("qgis")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def carddav_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plug-in of the examples as pip installs it, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("site")
+    source = shutil.copytree(EXAMPLES / "plugins" / "carddav", tmp_path_factory.mktemp("source") / "carddav")
+    offline = ["--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--quiet"]
+    subprocess.run([sys.executable, "-m", "pip", "install", *offline, "--target", folder, source], check=True)
+    return folder

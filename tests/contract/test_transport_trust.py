@@ -18,7 +18,7 @@ from connectors.certificates import pin_of
 from connectors.channel import Channel
 from connectors.exchange import HttpRequest, HttpResponse, Transport, TransportFailure
 from connectors.transports import open_transport
-from connectors.transports.renewal import LOOK_SECONDS
+from connectors.watching import LOOK_SECONDS
 from outbox.model import ErrorClass
 from tests.fixtures.debian import cannot_run
 from tests.hostile import OK, Hostile, Peer, answers, hostile
@@ -102,6 +102,43 @@ def test_a_pin_replaces_no_verification(kind: str, pki: Pki, case: str) -> None:
         (result,) = send(kind, Channel(ca=ca, pins=(pin,), allow_addresses=LOOPBACK), https(receiver.port))
         assert receiver.requests == []
     assert isinstance(result, TransportFailure)
+
+
+# ---------------------------------------------------------------- authorities
+
+
+@pytest.fixture
+def public(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
+    """In the place of all public authorities one whose certificates we can have."""
+    made = trustme.CA()
+    made.cert_pem.write_to_path(tmp_path / "public.pem")
+    monkeypatch.setattr("certifi.where", lambda: str(tmp_path / "public.pem"))
+    return made
+
+
+def issued_by(authority: trustme.CA) -> ssl.SSLContext:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(tls)
+    return tls
+
+
+@pytest.mark.parametrize(
+    ("named", "trusted"), [("", {"public"}), ("ca", {"private"}), ("extra_ca", {"public", "private"})]
+)
+def test_a_private_authority_stands_instead_of_the_public_ones_or_beside_them(
+    kind: str, pki: Pki, public: trustme.CA, named: str, trusted: set[str]
+) -> None:
+    with (
+        hostile(answers(OK), issued_by(public)) as one,
+        hostile(answers(OK), pki.server()) as two,
+        hostile(answers(OK), issued_by(trustme.CA())) as three,
+    ):
+        files = {named: pki.ca_file} if named else {}
+        channel = Channel(allow_addresses=LOOPBACK, **files)  # type: ignore[arg-type]
+        platforms = {"public": one, "private": two, "anybody's": three}
+        results = send(kind, channel, *(https(platform.port) for platform in platforms.values()))
+        reached = {name for name, result in zip(platforms, results, strict=True) if isinstance(result, HttpResponse)}
+        assert reached == trusted == {name for name, platform in platforms.items() if platform.requests}
 
 
 # ---------------------------------------------------------------- files that change

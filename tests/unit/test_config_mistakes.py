@@ -70,6 +70,11 @@ DATABASE = """
         ),
         ("proxy: http://p:1", "", "14: connectors.Scheduler.proxy: kind sql speaks no HTTP (remove proxy)"),
         ("bind: wg0", "", "14: connectors.Scheduler.bind: kind sql speaks no HTTP (remove bind)"),
+        (
+            "tls: {extra_ca: sync-config.yml}",
+            "",
+            "14: connectors.Scheduler.tls.extra_ca: kind sql takes no extra_ca (write ca",
+        ),
         ("", "sqlite:///court.db", "10: connectors.Scheduler: sqlite:///court.db does not name a file from the root"),
         ("", "postgresql://db.example", "10: connectors.Scheduler: postgresql://db.example does not name one database"),
         (

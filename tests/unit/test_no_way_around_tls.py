@@ -43,7 +43,7 @@ def test_no_key_of_the_config_turns_verification_off() -> None:
 
 
 def test_the_section_tls_holds_nothing_but_files_and_pins() -> None:
-    assert set(Tls.model_fields) == {"ca", "cert", "key", "pin"}
+    assert set(Tls.model_fields) == {"ca", "extra_ca", "cert", "key", "pin"}
 
 
 def test_no_line_of_ours_turns_verification_off() -> None:

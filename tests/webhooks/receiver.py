@@ -71,7 +71,8 @@ class Receiver:
         if data.get("refuse"):
             self._known[key] = 422
             return 422, ""
-        record = str(data.get("record") or str(document.get("record", "")).partition(":")[2])
+        named = data.get("record") or data.get("id")
+        record = str(named or str(document.get("record", "")).partition(":")[2])
         self.effects[record] = self.effects.get(record, 0) + 1
         self.held.pop(record, None)
         if data:

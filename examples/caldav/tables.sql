@@ -1,0 +1,8 @@
+-- The application's table, for a trial: psql "$HMS_DSN" -f tables.sql
+CREATE TABLE public.hearing (
+    id        bigint PRIMARY KEY,
+    title     text NOT NULL,
+    room      text,
+    starts_at timestamptz NOT NULL,
+    ends_at   timestamptz NOT NULL
+);
