@@ -15,11 +15,11 @@ _STYLE = """
   table { border-collapse: collapse; width: 100%; }
   th, td { text-align: left; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid #8884; vertical-align: top; }
   th { font-weight: 600; }
-  td:first-child { font-variant-numeric: tabular-nums; white-space: nowrap; }
+  td:nth-child(-n + 2) { font-variant-numeric: tabular-nums; white-space: nowrap; }
   .number { text-align: right; font-variant-numeric: tabular-nums; }
   .cancelled td { text-decoration: line-through; color: GrayText; }
-  .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 32rem), 1fr)); gap: 1.25rem; }
-  .cards { margin-top: 1.25rem; }
+  .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 32rem), 1fr)); gap: 1.25rem;
+    margin-top: 1.25rem; }
   section { border: 1px solid #8884; border-radius: .6rem; padding: 1rem 1.25rem; min-width: 0; overflow: hidden; }
   ul { list-style: none; margin: 0; padding: 0; }
   li { padding: .3rem 0; border-bottom: 1px solid #8884; overflow-wrap: anywhere; }

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from cdc.demo.platforms.documents import FileClient, start_wsgidav
 from cdc.demo.platforms.maps import MapClient, start_pygeoapi
 from cdc.demo.platforms.scheduler import SchedulerClient, start_scheduler
 from cdc.demo.servers import ServerFailed, ServerProcess, wait_until
+from tests.servers import processes_below
 
 HEARING = {
     "id": 7,
@@ -179,6 +181,19 @@ def test_pygeoapi_keeps_an_area(map_server: MapClient) -> None:
     assert map_server.features() == []
 
 
+def test_pygeoapi_keeps_all_that_comes_at_once(map_server: MapClient) -> None:
+    """Its file has no locks: with more than one thread some of these areas vanish."""
+    point = {"type": "Point", "coordinates": [4.35, 50.85]}
+
+    def post(number: int) -> int:
+        area = {"type": "Feature", "id": f"GF-{number}", "geometry": point, "properties": {"name": "x" * 5000}}
+        return MapClient(map_server.url).send("POST", feature=area).status_code
+
+    with ThreadPoolExecutor(8) as clerks:
+        assert set(clerks.map(post, range(40))) == {201}
+    assert len(map_server.features()) == 40
+
+
 def test_wsgidav_keeps_a_file(files: FileClient) -> None:
     assert files.send("MKCOL", "hearing-7").status_code == 201
     assert files.send("PUT", "hearing-7/lärm.txt", b"54 dB").status_code == 201
@@ -197,6 +212,13 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
         taken.listen()
         with pytest.raises(ServerFailed, match="Address already in use"):
             start_scheduler(tmp_path, port=taken.getsockname()[1])
+
+
+def test_a_platform_that_cannot_start_takes_the_others_with_it(tmp_path: Path) -> None:
+    (tmp_path / "map").touch()
+    with pytest.raises(FileExistsError), ExitStack() as stack:
+        start_platforms(stack, tmp_path)
+    assert processes_below(str(tmp_path)) == []
 
 
 def test_a_server_that_never_answers_is_stopped(tmp_path: Path) -> None:

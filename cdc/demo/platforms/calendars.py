@@ -61,7 +61,7 @@ filesystem_folder = {storage}
 [logging]
 level = info
 """
-_SHOWN = 6
+_SHOWN = 9
 
 
 def _in_calendar(row: DictRow) -> tuple[str, dict[str, Json]]:

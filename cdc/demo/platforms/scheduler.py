@@ -27,7 +27,7 @@ from outbox.model import Json
 _STATUS: Final = MappingProxyType(
     {"scheduled": "confirmed", "adjourned": "postponed", "cancelled": "cancelled", "concluded": "held"}
 )
-_SHOWN = 8
+_SHOWN = 6
 
 
 def _scheduled(row: DictRow) -> tuple[str, dict[str, Json]]:
