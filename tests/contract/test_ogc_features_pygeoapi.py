@@ -43,10 +43,11 @@ def titles(server: MapClient, record: MapRecord) -> list[str]:
 
 def test_the_item_bears_our_id_and_holds_what_was_sent(server: MapClient, area: MapRecord) -> None:
     assert applied(area.put()).external_id == f"area-{area.key}"
-    applied(area.put(title="Grüße & <x>", fee=Decimal("12.50"), open=False, starts=None, shape=triangle(9, 50, 0.2)))
+    applied(area.put(title="Grüße & Küsse", fee=Decimal("12.50"), open=False, starts=None, shape=triangle(9, 50, 0.2)))
     (item,) = held(server, area)
     assert item["properties"] == {
-        "external_id": f"area-{area.key}", "title": "Grüße & <x>", "fee": Decimal("12.5"), "open": False, "starts": None
+        "external_id": f"area-{area.key}", "title": "Grüße & Küsse", "fee": Decimal("12.5"),
+        "open": False, "starts": None,
     }  # fmt: skip
     corners = [[Decimal("9"), Decimal("50")], [Decimal("9.2"), Decimal("50.2")], [Decimal("9"), Decimal("50.2")]]
     assert item["geometry"]["coordinates"] == [[*corners, corners[0]]]

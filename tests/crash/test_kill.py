@@ -18,7 +18,7 @@ import pytest
 
 from cdc.config import load
 from cdc.demo.board import count
-from cdc.demo.cast import Platforms, start_platforms
+from cdc.demo.cast import CLIENTS, Platforms, start_platforms
 from cdc.demo.config import write_config
 from cdc.demo.findings import Fault
 from cdc.demo.stage import prepare
@@ -35,6 +35,7 @@ POINTS = (
     "settle.committed",
 )
 LEASE = 6
+LANES = sum(len(client.connectors) for client in CLIENTS)
 
 
 @dataclass(frozen=True)
@@ -134,14 +135,14 @@ def test_a_second_daemon_shares_the_lanes_and_takes_over_when_the_first_is_kille
                 time.sleep(0.05)
 
         first = estate.daemon()
-        until(owned=5, by=1)
+        until(owned=LANES, by=1)
         with running(estate):
-            until(owned=5, by=2)
+            until(owned=LANES, by=2)
             first.kill()
             first.wait()
             write_changes(estate, 7, 40)
             began = time.monotonic()
-            until(owned=5, by=1)
+            until(owned=LANES, by=1)
             assert time.monotonic() - began < 3 * LEASE
             await_settled(estate)
     everything_is_right(estate)
