@@ -15,7 +15,7 @@ _STYLE = """
   table { border-collapse: collapse; width: 100%; }
   th, td { text-align: left; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid #8884; vertical-align: top; }
   th { font-weight: 600; }
-  td:nth-child(-n + 2) { font-variant-numeric: tabular-nums; white-space: nowrap; }
+  td:first-child { font-variant-numeric: tabular-nums; white-space: nowrap; }
   .number { text-align: right; font-variant-numeric: tabular-nums; }
   .cancelled td { text-decoration: line-through; color: GrayText; }
   .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 32rem), 1fr)); gap: 1.25rem;
