@@ -10,6 +10,7 @@ import requests
 import simplejson
 from pydantic import SecretStr
 
+from cdc.demo.platforms.maps import COLLECTION, MapClient
 from connectors.caldav.connector import resource_name
 from connectors.channel import Bearer, Channel
 from connectors.registry import OURS
@@ -169,6 +170,39 @@ class KintoRecords(Platform):
 
     def _call(self, method: str, path: str, document: Json = None) -> requests.Response:
         return requests.request(method, self._records + path, json=document, auth=("hms", "secret"), timeout=10)
+
+
+SOMEWHERE: Json = {"type": "Point", "coordinates": [13.4, 52.5]}
+
+
+class AreaItems(Platform):
+    """Items of a collection of pygeoapi; the text is the property ``title``."""
+
+    kind = OURS["ogc_features"]
+    options: Mapping[str, Json] = {"collection": COLLECTION, "key": "ref", "ids": "ours"}
+
+    def __init__(self, client: MapClient) -> None:
+        self._client = client
+        self.url = client.url
+
+    def upsert(self, key: str, text: str) -> Message:
+        properties = {"ref": key, "title": text}
+        document = {"type": "Feature", "id": key, "geometry": SOMEWHERE, "properties": properties}
+        return Message(Action.UPSERT, document, simplejson.dumps(document).encode(), "application/geo+json")
+
+    def delete(self, key: str) -> Message:
+        return Message(Action.DELETE, {"type": "Feature", "id": key, "geometry": None, "properties": {"ref": key}})
+
+    def read(self, key: str) -> str | None:
+        titles = [one["properties"]["title"] for one in self._client.features() if one["id"] == key]
+        assert len(titles) < 2, "the platform holds the record twice"
+        return str(titles[0]) if titles else None
+
+    def remove(self, key: str) -> None:
+        self._client.send("DELETE", key)
+
+    def edit(self, key: str, text: str) -> None:
+        self._client.send("PUT", key, self.upsert(key, text).document)
 
 
 class SqlTable(Platform):

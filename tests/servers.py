@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -100,6 +101,20 @@ def nginx(folder: Path, tls: TlsFiles) -> Iterator[str]:
     command = [program, "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")]
     with running(command, port, folder / "nginx.log"):
         yield f"https://localhost:{port}"
+
+
+def processes_below(folder: str) -> list[str]:
+    """Command lines of living processes that name the folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if folder in line:
+                found.append(line)
+    return found
 
 
 def free_port() -> int:

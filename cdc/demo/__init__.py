@@ -1,1 +1,1 @@
-"""The demo: a sample application, two real platforms and the daemon between them, on one machine, in one command."""
+"""The demo: a sample application, real platforms and the daemon between them, on one machine, in one command."""

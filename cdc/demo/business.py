@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Final, TypeAlias
 from uuid import UUID
 
+from cdc.demo import papers
 from outbox.model import Json
 
 Shift: TypeAlias = tuple[str, date, int]
@@ -26,12 +27,13 @@ PARTIES: Final = (
     "Riverside Housing", "Port Authority", "Café Zum Löwen", "Baker & Sons", "Northern Rail", "Water Board",
     "Oak Estates; Holding", "Coast Survey", "Chamber of Commerce, Elmford", 'The "Friends" of the Park',
 )  # fmt: skip
+QUARTERS: Final = ("Harbour", "Old Town", "Mill Lane", "River Bank", "Station", "University", "Canal", "Market")
 KINDS: Final = ("directions", "mediation", "trial", "appeal", "judgment")
 CASES: Final = ("CV", "AD", "CR")
 BEGINNINGS: Final = ("draft", "scheduled", "scheduled")
 LANGUAGES: Final = ("en", "fr", "nl", "de")
 FIRST_DAY: Final = datetime(2026, 12, 7, tzinfo=UTC)
-FEWEST, MOST = 6, 60
+FEWEST, MOST, MOST_SECTORS = 6, 60, 12
 _FIRST_NEW_HEARING = 1000  # below it the identity column serves those who type INSERT themselves
 
 
@@ -59,6 +61,8 @@ class World:
     hearings: list[int] = field(default_factory=list)
     shifts: list[Shift] = field(default_factory=list)
     features: list[str] = field(default_factory=list)
+    sectors: list[str] = field(default_factory=list)
+    """Those of the features that are patrol areas."""
     documents: dict[UUID, int | None] = field(default_factory=dict)
     struck: list[int] = field(default_factory=list)
 
@@ -160,9 +164,7 @@ class Office:
     def set_up_checkpoint(self) -> Transaction | None:
         if len(self._world.features) >= MOST:
             return None
-        code = f"GF-{self._feature_no:05}"
-        self._feature_no += 1
-        self._world.features.append(code)
+        code = self._new_feature()
         coordinates = [self._amount(430000, 439999, 5), self._amount(5080000, 5089999, 5)]
         feature = {
             "code": code, "name": f"Checkpoint {self._random.randint(1, 99)}",
@@ -171,14 +173,37 @@ class Office:
         }  # fmt: skip
         return self._by(Step("feature_insert", feature))
 
+    def draw_sector(self) -> Transaction | None:
+        if len(self._world.sectors) >= MOST_SECTORS or len(self._world.features) >= MOST:
+            return None
+        code, (geometry, area) = self._new_feature(), papers.area(self._random)
+        self._world.sectors.append(code)
+        sector = {
+            "code": code, "name": self._quarter(),
+            "attributes": {"priority": self._random.randint(1, 3)}, "geometry": geometry, "area_m2": area,
+            "valid_from": FIRST_DAY.date(),
+        }  # fmt: skip
+        return self._by(Step("sector_insert", sector))
+
+    def redraw_sector(self) -> Transaction | None:
+        if not self._world.sectors:
+            return None
+        geometry, area = papers.area(self._random)
+        code = self._random.choice(self._world.sectors)
+        return self._by(Step("sector_redraw", {"code": code, "geometry": geometry, "area_m2": area}))
+
     def rename_feature(self) -> Transaction:
         code, days = self._random.choice(self._world.features), self._random.randint(1, 90)
-        return self._by(Step("feature_rename", {"code": code, "name": f"{self._party()} <{days}>", "days": days}))
+        plain = code in self._world.sectors  # pygeoapi 0.24 gives < and > back as &lt; and &gt;
+        name = self._quarter() if plain else f"{self._party()} <{days}>"
+        return self._by(Step("feature_rename", {"code": code, "name": name, "days": days}))
 
     def remove_feature(self) -> Transaction | None:
         if len(self._world.features) <= FEWEST:
             return None
         code = self._world.features.pop(self._index(self._world.features))
+        if code in self._world.sectors:
+            self._world.sectors.remove(code)
         return self._by(Step("feature_delete", {"code": code}))
 
     def file_documents(self) -> Transaction | None:
@@ -191,7 +216,7 @@ class Office:
         if not self._world.documents:
             return None
         document = self._random.choice(list(self._world.documents))
-        return self._by(Step("document_version", {"id": document, "content": self._content()}))
+        return self._by(Step("document_version", {"id": document, "content": papers.order(self._random)}))
 
     def withdraw_document(self) -> Transaction | None:
         if len(self._world.documents) <= FEWEST:
@@ -239,7 +264,13 @@ class Office:
             self._random.sample(("claim", "survey", "annex"), 2),
         )
         facts = {"id": key, "hearing_id": number, "title": title, "classification": kind, "tags": tags}
-        return Step("document_insert", {**facts, "content": self._content()})
+        return Step("document_insert", {**facts, "content": papers.order(self._random)})
+
+    def _new_feature(self) -> str:
+        code = f"GF-{self._feature_no:05}"
+        self._feature_no += 1
+        self._world.features.append(code)
+        return code
 
     def _fee(self, number: int) -> Step:
         fee, language = self._amount(0, 500000, 2), self._random.choice(LANGUAGES)
@@ -262,14 +293,14 @@ class Office:
     def _index(self, of: list[Shift] | list[str]) -> int:
         return self._random.randrange(len(of))
 
+    def _quarter(self) -> str:
+        return f"{self._random.choice(QUARTERS)} {self._random.randint(1, 99)}"
+
     def _party(self) -> str:
         return self._random.choice(PARTIES)
 
     def _amount(self, least: int, most: int, places: int) -> Decimal:
         return Decimal(self._random.randint(least, most)).scaleb(-places)
-
-    def _content(self) -> bytes:
-        return self._random.randbytes(self._random.randint(20, 2000))
 
 
 def _shift(shift: Shift) -> dict[str, Json]:
@@ -292,6 +323,8 @@ _TASKS: Final[tuple[tuple[Callable[[Office], Transaction | None], int], ...]] = 
     (Office.move_shift, 4),
     (Office.drop_shift, 4),
     (Office.set_up_checkpoint, 5),
+    (Office.draw_sector, 3),
+    (Office.redraw_sector, 6),
     (Office.rename_feature, 6),
     (Office.remove_feature, 3),
     (Office.file_documents, 5),

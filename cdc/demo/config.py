@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
-from cdc.demo.platforms import CalendarClient, SchedulerClient
+from cdc.demo.platforms.platform import Platform
+from cdc.demo.servers import private
 
 
-def write_config(directory: Path, scheduler: SchedulerClient, calendars: CalendarClient) -> Path:
+def write_config(directory: Path, platforms: Iterable[Platform]) -> Path:
     """The config for these platforms in ``directory``; secrets stand in files of their own, mode 0600."""
     secrets = directory / "secrets"
     secrets.mkdir(mode=0o700)
-    _write_secret(secrets / "scheduler-token", scheduler.token)
-    _write_secret(secrets / "calendar-password", calendars.password)
     text = (files("cdc.demo") / "sync-config.yml").read_text(encoding="utf-8")
-    addresses = {"@SCHEDULER@": scheduler.url, "@CALENDARS@": calendars.url, "@USER@": calendars.username}
-    for mark, value in addresses.items():
-        text = text.replace(mark, value)
+    for platform in platforms:
+        for name, secret in platform.secrets.items():
+            private(secrets / name, secret)
+        for mark, value in platform.settings.items():
+            text = text.replace(mark, value)
     path = directory / "sync-config.yml"
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def _write_secret(path: Path, secret: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(secret, encoding="utf-8")

@@ -1,12 +1,9 @@
-"""What the verifier works with: where to read back, and what it may find."""
+"""What the verifier may find."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-
-from cdc.demo.platforms import CalendarClient, SchedulerClient
 
 
 class Fault(StrEnum):
@@ -27,12 +24,3 @@ class Finding:
     fault: Fault
     object_id: str
     detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Platforms:
-    """Where to read back: two APIs, and the calendar server's own log of requests."""
-
-    scheduler: SchedulerClient
-    calendar: CalendarClient
-    calendar_log: Path

@@ -13,10 +13,9 @@ from pathlib import Path
 from types import FrameType
 
 from cdc.demo.board import Board, count
-from cdc.demo.findings import Platforms
 from cdc.demo.report import Report
 from cdc.demo.settle import LOOK_SECONDS, await_settled
-from cdc.demo.stage import Stage, set_up
+from cdc.demo.stage import set_up
 from cdc.demo.teller import Teller
 from cdc.demo.verify import verify
 from cdc.demo.writer import Writer
@@ -88,7 +87,7 @@ def _perform(order: Order, folder: Path, teller: Teller) -> Report:
             writer.stop()
         failure = _failure_of(writer) or await_settled(connection, lambda: _show(connection, board, teller))
         teller.end()
-        return Report(count(connection), verify(connection, _platforms(stage)), teller.seconds, failure)
+        return Report(count(connection), verify(connection, stage.platforms), teller.seconds, failure)
 
 
 def _watch(writer: Writer, stop: threading.Event, show: Callable[[], None], *, until_written: bool) -> None:
@@ -107,10 +106,6 @@ def _show(connection: Connection, board: Board, teller: Teller) -> None:
 
 def _failure_of(writer: Writer) -> str | None:
     return None if writer.failure is None else f"the sample application stopped: {writer.failure}"
-
-
-def _platforms(stage: Stage) -> Platforms:
-    return Platforms(stage.scheduler.client, stage.calendars.client, stage.calendars.server.log)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import simplejson
 
+from cdc.demo.pages import POLICY
 from cdc.demo.register import COLLECTIONS, HEARINGS, Call, Register, Reply, problem
 from cdc.demo.scheduler_page import render
 from outbox.model import Json
@@ -162,8 +163,7 @@ def _unauthorized() -> Answer:
 
 def _page(register: Register) -> Answer:
     html = render(register.objects(HEARINGS), register.receipts()["applied"])
-    policy = ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-    return Answer(200, html.encode(), "text/html; charset=utf-8", (policy,))
+    return Answer(200, html.encode(), "text/html; charset=utf-8", (POLICY,))
 
 
 def main(arguments: list[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:

@@ -1,48 +1,31 @@
-"""The stand-in's page for people: the public list of hearings as plain HTML, every value escaped."""
+"""Hearings as plain HTML, every value escaped: the stand-in's page for people, and a table for other pages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from cdc.demo.pages import page
 from outbox.model import Json
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="refresh" content="2">
-<title>Public hearings</title>
-<style>
-  :root {{ color-scheme: light dark; }}
-  body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }}
-  h1 {{ font-weight: 600; margin-bottom: 0; }}
-  p {{ color: GrayText; margin-top: .25rem; }}
-  table {{ border-collapse: collapse; width: 100%; }}
-  th, td {{ text-align: left; padding: .45rem .8rem .45rem 0; border-bottom: 1px solid #8884; vertical-align: top; }}
-  th {{ font-weight: 600; }}
-  td:first-child {{ font-variant-numeric: tabular-nums; white-space: nowrap; }}
-  .cancelled td {{ text-decoration: line-through; color: GrayText; }}
-</style>
-<h1>Public hearings</h1>
-<p>{count} hearings · {applied} requests applied · this page reloads itself</p>
-<table>
-<thead><tr><th>Begins</th><th>Case</th><th>Title</th><th>Room</th><th>Status</th></tr></thead>
-<tbody>
-{rows}
-</tbody>
-</table>
-</html>
-"""
-_COLUMNS = ("starts_at", "case_number", "title", "room", "status")
+_COLUMNS = {"Begins": "starts_at", "Case": "case_number", "Title": "title", "Room": "room", "Status": "status"}
 
 
 def render(hearings: Sequence[Mapping[str, Json]], applied: int) -> str:
-    """The page; hearings in the order of their beginning."""
+    """The page."""
+    told = f"<p>{len(hearings)} hearings · {applied} requests applied · this page reloads itself</p>"
+    return page("Public hearings", told + table(hearings))
+
+
+def table(hearings: Sequence[Mapping[str, Json]], *, most: int | None = None) -> str:
+    """The hearings in the order of their beginning, all or the first ``most``."""
     ordered = sorted(hearings, key=lambda hearing: (str(hearing.get("starts_at")), str(hearing.get("case_number"))))
-    return _PAGE.format(count=len(ordered), applied=applied, rows="\n".join(map(_row, ordered)))
+    head = "".join(f"<th>{title}</th>" for title in _COLUMNS)
+    rows = "\n".join(map(_row, ordered[:most]))
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
 
 
 def _row(hearing: Mapping[str, Json]) -> str:
-    cells = "".join(f"<td>{escape(str(hearing.get(name, '')))}</td>" for name in _COLUMNS)
+    shown = {**hearing, "starts_at": str(hearing.get("starts_at", ""))[:16].replace("T", " ")}
+    cells = "".join(f"<td>{escape(str(shown.get(name, '')))}</td>" for name in _COLUMNS.values())
     return f'<tr class="{escape(str(hearing.get("status", "")))}">{cells}</tr>'

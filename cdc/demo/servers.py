@@ -1,4 +1,4 @@
-"""The demo's platforms as processes: the scheduler stand-in, and Radicale, a CalDAV server that is not ours.
+"""Servers as processes: started, awaited and stopped.
 
 Each runs on a leash (``cdc.demo.leash``), so it ends with the process that started it, even by ``kill -9``.
 """
@@ -6,7 +6,6 @@ Each runs on a leash (``cdc.demo.leash``), so it ends with the process that star
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import subprocess
 import sys
@@ -16,9 +15,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 import cdc
-from cdc.demo.platforms import CalendarClient, SchedulerClient
 from outbox.model import HmsSyncError
 
 _START_SECONDS = 30.0
@@ -26,20 +25,8 @@ _STOP_SECONDS = 10.0
 _PAUSE_SECONDS = 0.02
 _LOG_LINES = 8
 _ATTEMPTS = 3
-_RADICALE_CONFIG = """[server]
-hosts = 127.0.0.1:{port}
-max_connections = 64
-[auth]
-type = htpasswd
-htpasswd_filename = {users}
-htpasswd_encryption = plain
-[rights]
-type = owner_only
-[storage]
-filesystem_folder = {storage}
-[logging]
-level = info
-"""
+
+T = TypeVar("T")
 
 
 class ServerFailed(HmsSyncError):
@@ -77,45 +64,18 @@ class ServerProcess:
         self.stop()
 
 
-@dataclass(frozen=True, slots=True)
-class Scheduler:
-    """The running stand-in and a client for it."""
-
-    server: ServerProcess
-    client: SchedulerClient
+def installed(module: str, what: str) -> None:
+    """Raise :class:`ServerFailed` unless the server is here; ``what`` begins the sentence."""
+    if find_spec(module) is None:
+        raise ServerFailed(f"{what} is not installed: pip install 'hms-sync[demo]'")
 
 
-@dataclass(frozen=True, slots=True)
-class Calendars:
-    """The running Radicale and a client for it."""
-
-    server: ServerProcess
-    client: CalendarClient
-
-
-def start_scheduler(directory: Path, *, port: int = 0) -> Scheduler:
-    """The scheduler stand-in on ``port`` (0: a free one) with a new token; ``directory`` takes its log."""
-    token = secrets.token_urlsafe(24)
-    server = launch(
-        "scheduler",
-        ["cdc.demo.scheduler_api", "--port", str(port)],
-        directory=directory,
-        environment={"SCHEDULER_TOKEN": token},
-    )
-    wait_until(server, lambda: "http://" in _text(server.log))
-    client = SchedulerClient(_text(server.log).strip(), token)
-    wait_until(server, client.is_up)
-    return Scheduler(server, client)
-
-
-def start_radicale(directory: Path) -> Calendars:
-    """Radicale with one user and an empty storage below ``directory``."""
-    if find_spec("radicale") is None:
-        raise ServerFailed("Radicale, the calendar server of the demo, is not installed: pip install 'hms-sync[demo]'")
+def on_a_free_port(start: Callable[[int], T]) -> T:
+    """What ``start`` makes of a port; somebody may have taken it between our look and the server's bind."""
     for attempt in range(_ATTEMPTS):
         try:
-            return _start_radicale(directory, _free_port())
-        except ServerFailed:  # somebody may have taken the port between our look and its bind
+            return start(_free_port())
+        except ServerFailed:
             if attempt == _ATTEMPTS - 1:
                 raise
     raise AssertionError
@@ -146,23 +106,8 @@ def wait_until(server: ServerProcess, ready: Callable[[], bool], seconds: float 
             continue
         how = f"did not answer within {seconds:g} s" if server.alive else f"ended with {server.process.returncode}"
         server.stop()
-        last = "\n  ".join(_text(server.log).splitlines()[-_LOG_LINES:]) or "(nothing)"
+        last = "\n  ".join(log_of(server).splitlines()[-_LOG_LINES:]) or "(nothing)"
         raise ServerFailed(f"the {server.name} {how}; the end of {server.log}:\n  {last}")
-
-
-def _start_radicale(directory: Path, port: int) -> Calendars:
-    home = directory.absolute()
-    home.mkdir(parents=True, exist_ok=True)
-    password = secrets.token_urlsafe(18)
-    _private(home / "radicale.users", f"hms:{password}\n")
-    settings = {"port": port, "users": home / "radicale.users", "storage": home / "radicale"}
-    _private(home / "radicale.conf", _RADICALE_CONFIG.format(**settings))
-    server = launch(
-        "radicale", ["radicale", "--config", str(home / "radicale.conf")], directory=directory, environment={}
-    )
-    client = CalendarClient(f"http://127.0.0.1:{port}/hms/", "hms", password)
-    wait_until(server, client.is_up)
-    return Calendars(server, client)
 
 
 def _python_path() -> str:
@@ -170,9 +115,16 @@ def _python_path() -> str:
     return os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))
 
 
-def _private(path: Path, text: str) -> None:
+def private(path: Path, text: str) -> Path:
+    """Write a file that only we can read."""
     path.touch(mode=0o600)
     path.write_text(text, encoding="utf-8")
+    return path
+
+
+def log_of(server: ServerProcess) -> str:
+    """What the server has written so far."""
+    return server.log.read_text(encoding="utf-8", errors="replace")
 
 
 def _free_port() -> int:
@@ -180,7 +132,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")

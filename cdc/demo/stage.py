@@ -17,9 +17,10 @@ from cdc import embedded, migrate
 from cdc.assembly import assemble
 from cdc.config import Config, load
 from cdc.daemon import Daemon
+from cdc.demo.cast import Platforms, start_platforms
 from cdc.demo.config import write_config
-from cdc.demo.servers import Calendars, Scheduler, start_radicale, start_scheduler
-from cdc.demo.verify import CALENDARS
+from cdc.demo.overview import Overview
+from cdc.demo.platforms.platform import Platform
 from cdc.embedded.programs import find_programs
 from cdc.receivers.probing import Order, try_receiver
 from cdc.watch.observe import Observer
@@ -36,18 +37,17 @@ class Stage:
 
     dsn: str
     config: Config
-    scheduler: Scheduler
-    calendars: Calendars
+    platforms: Platforms
+    page: Overview
     daemon: Daemon
 
     @property
     def addresses(self) -> dict[str, str]:
         """Where a person can look, and how."""
-        client, web = self.calendars.client, self.daemon.web
-        home = client.url.removesuffix("/hms/")
+        web = self.daemon.web
         return {
-            "hearings": f"{self.scheduler.client.url}/",
-            "calendars": f"{home}/.web/  (user {client.username}, password {client.password})",
+            "all of it": self.page.url,
+            **{one.client.title.lower(): _with_login(one.client) for one in self.platforms},
             "metrics": f"{web.url}/metrics" if web is not None else "",
             "psql": f"{self.config.file.with_name('psql')}  (schemas hms and outbox)",
             "status": f"{self.config.file.with_name('hms-sync')} status  (or explain, audit)",
@@ -60,9 +60,9 @@ def set_up(directory: Path, *, say: Say, observer: Observer) -> Iterator[Stage]:
     with ExitStack() as stack:
         with _step("PostgreSQL", say):
             dsn = stack.enter_context(embedded.start(directory / "database")).dsn
-        with _step("scheduler and calendar server", say):
-            scheduler, calendars = _platforms(stack, directory / "platforms")
-        config = load(write_config(directory, scheduler.client, calendars.client))
+        with _step("platforms", say):
+            platforms = start_platforms(stack, directory / "platforms")
+        config = load(write_config(directory, [one.client for one in platforms]))
         with _step("outbox and sample database", say):
             prepare(dsn, config)
         _write_commands(directory, dsn)
@@ -71,7 +71,10 @@ def set_up(directory: Path, *, say: Say, observer: Observer) -> Iterator[Stage]:
         with _step("daemon", say):
             stack.callback(daemon.stop)
             daemon.start()
-        yield Stage(dsn, config, scheduler, calendars, daemon)
+        page = Overview(dsn, platforms)
+        page.start()
+        stack.callback(page.stop)
+        yield Stage(dsn, config, platforms, page, daemon)
 
 
 def prepare(dsn: str, config: Config) -> None:
@@ -94,14 +97,8 @@ def _verify(dsn: str, config: Config, say: Say) -> None:
         say(f"{kit.policy.connector}: {verdict.sentence}")
 
 
-def _platforms(stack: ExitStack, directory: Path) -> tuple[Scheduler, Calendars]:
-    scheduler = start_scheduler(directory)
-    stack.enter_context(scheduler.server)
-    calendars = start_radicale(directory)
-    stack.enter_context(calendars.server)
-    for name in CALENDARS:
-        calendars.client.make_calendar(name)
-    return scheduler, calendars
+def _with_login(client: Platform) -> str:
+    return f"{client.home}  ({client.login})" if client.login else client.home
 
 
 def _load(dsn: str, name: str) -> None:

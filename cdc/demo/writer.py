@@ -33,6 +33,7 @@ def look_around(connection: psycopg.Connection[DictRow]) -> World:
         hearings=[row["id"] for row in rows("world_hearings")],
         shifts=[(row["unit_code"], row["shift_date"], row["shift_no"]) for row in rows("world_shifts")],
         features=[row["code"] for row in rows("world_features")],
+        sectors=[row["code"] for row in rows("world_sectors")],
         documents={row["id"]: row["hearing_id"] for row in rows("world_documents")},
     )
 

@@ -15,7 +15,6 @@ from connectors.webdav.properties import ETAG, STAMP, ask, change, read
 from outbox.model import Message
 
 _XML = {"Content-Type": "application/xml; charset=utf-8"}
-_THERE = frozenset({201, 405})  # 405: the collection exists
 NO_PARENT = frozenset({404, 409})
 
 
@@ -79,7 +78,8 @@ class DavFile:
         headers = {"Content-Type": self.message.content_type}
         put = HttpRequest("PUT", self._beside, headers, self.message.body, self.message.file)
         response = yield put
-        if response.status in NO_PARENT and (yield from self._make_collections()):
+        if response.status in NO_PARENT and self._folders:
+            yield from self._make_collections()
             response = yield put
         if not response.ok:
             return response
@@ -90,15 +90,17 @@ class DavFile:
             return _keeps_no_properties(response)
         return None
 
-    def _make_collections(self) -> Generator[HttpRequest, HttpResponse, bool]:
-        """Those on the way from the base to the file; False where one cannot be made."""
-        place, names = self.base, self.external_id.split("/")[1:-1]
-        for name in names:
+    @property
+    def _folders(self) -> list[str]:
+        return self.external_id.split("/")[1:-1]
+
+    def _make_collections(self) -> Generator[HttpRequest, HttpResponse, None]:
+        """Those on the way from the base to the file. A refusal says little: it may be there, or made at this moment
+        for another file (405, or WsgiDAV's 500); whether it is, the next PUT tells."""
+        place = self.base
+        for name in self._folders:
             place = f"{place}/{name}"
-            made = yield HttpRequest("MKCOL", place + "/")
-            if made.status not in _THERE:
-                return False
-        return bool(names)
+            yield HttpRequest("MKCOL", place + "/")
 
     def _move(self, etag: str | None) -> HttpRequest:
         headers = {"Destination": self.url, "Overwrite": "F"}

@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cdc.demo.expected import Objects
-from cdc.demo.platforms import CalendarClient
+from cdc.demo.platforms.calendars import CalendarClient, events
 from cdc.demo.servers import ServerProcess, launch, wait_until
-from cdc.demo.verify import events
 from tests.chaos.effects import Effect
 
 USER, PASSWORD, CALENDAR = "hms", "chaos", "hearings"

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from cdc.demo.board import count
-from cdc.demo.expected import expected
 from cdc.demo.settle import stuck
-from cdc.demo.verify import compare
+from cdc.demo.verify import compare, expected
 from outbox.db import Connection
 from tests.chaos.account import Account
 from tests.chaos.crew import Crew

@@ -12,9 +12,20 @@ from collections.abc import Iterator
 
 import pytest
 
+from cdc.demo.platforms.maps import start_pygeoapi
 from hms_sync.testing import ConnectorContract
 from tests.fixtures.postgres import Postgres
-from tests.platforms import BATCH, CONDITIONAL, ITS_OWN_IDS, UPSERTS, Calendar, KintoRecords, Scheduler, SqlTable
+from tests.platforms import (
+    BATCH,
+    CONDITIONAL,
+    ITS_OWN_IDS,
+    UPSERTS,
+    AreaItems,
+    Calendar,
+    KintoRecords,
+    Scheduler,
+    SqlTable,
+)
 from tests.receivers import kinto, xandikos
 from tests.servers import radicale
 from tests.sql_targets import postgresql_target, sqlite_target
@@ -51,6 +62,13 @@ def scheduler() -> Iterator[Scheduler]:
 def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with kinto(tmp_path_factory.mktemp("kinto")) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def areas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AreaItems]:
+    started = start_pygeoapi(tmp_path_factory.mktemp("pygeoapi"))
+    with started.server:
+        yield AreaItems(started.client)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +129,12 @@ class TestHttpByItsOwnIds(ConnectorContract):
     @pytest.fixture
     def platform(self, records: str) -> KintoRecords:
         return KintoRecords(records, ITS_OWN_IDS)
+
+
+class TestOgcFeaturesOnPygeoapi(ConnectorContract):
+    @pytest.fixture
+    def platform(self, areas: AreaItems) -> AreaItems:
+        return areas
 
 
 class TestSqlOnPostgreSql(ConnectorContract):

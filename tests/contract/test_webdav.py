@@ -6,8 +6,10 @@ The contract of every kind, and what only this one has.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import requests
@@ -88,6 +90,22 @@ class TestWebDav(ConnectorContract):
     @pytest.fixture
     def platform(self, server: Server) -> Files:
         return Files(server)
+
+
+def filed_at_once(url: str, gate: Barrier, number: int) -> Outcome:
+    with open_record(connector(url, path=f"/at-once-{number // 8}/{{record_key}}.txt"), ANYBODY) as record:
+        record.last = 1000 * number
+        gate.wait(20)
+        return record.put(b"x")
+
+
+def test_files_that_need_the_same_new_folder_at_once_all_arrive(server: Server) -> None:
+    """Of two that make it one is refused: WsgiDAV answers 500 to it."""
+    gate = Barrier(8)
+    with ThreadPoolExecutor(8) as clerks:
+        outcomes = list(clerks.map(lambda number: filed_at_once(server.url, gate, number), range(10 * 8)))
+    for outcome in outcomes:
+        applied(outcome)
 
 
 def connector(url: str, **options: str) -> WebDavConnector:

@@ -18,11 +18,11 @@ import pytest
 
 from cdc.config import load
 from cdc.demo.board import count
+from cdc.demo.cast import CLIENTS, Platforms, start_platforms
 from cdc.demo.config import write_config
-from cdc.demo.findings import Fault, Platforms
-from cdc.demo.servers import start_radicale, start_scheduler
+from cdc.demo.findings import Fault
 from cdc.demo.stage import prepare
-from cdc.demo.verify import CALENDARS, verify
+from cdc.demo.verify import verify
 from cdc.demo.writer import Writer
 from outbox import db as outbox_db
 
@@ -35,6 +35,7 @@ POINTS = (
     "settle.committed",
 )
 LEASE = 6
+LANES = sum(len(client.connectors) for client in CLIENTS)
 
 
 @dataclass(frozen=True)
@@ -58,19 +59,14 @@ class Estate:
 @pytest.fixture
 def estate(dsn: str, tmp_path: Path) -> Iterator[Estate]:
     with ExitStack() as stack:
-        scheduler = start_scheduler(tmp_path)
-        stack.enter_context(scheduler.server)
-        calendars = start_radicale(tmp_path)
-        stack.enter_context(calendars.server)
-        for name in CALENDARS:
-            calendars.client.make_calendar(name)
-        config = write_config(tmp_path, scheduler.client, calendars.client)
+        platforms = start_platforms(stack, tmp_path)
+        config = write_config(tmp_path, [one.client for one in platforms])
         text = config.read_text().replace("  directory: database", f'  dsn: "{dsn}"')
         config.write_text(text + f"\ndaemon:\n  lease: {LEASE}s\n")
         accepted = "accept_unverified: a test of crashes"
         config.write_text(config.read_text().replace("\n    kind: ", f"\n    deadline: 2s\n    {accepted}\n    kind: "))
         prepare(dsn, load(config))
-        yield Estate(dsn, config, Platforms(scheduler.client, calendars.client, calendars.server.log))
+        yield Estate(dsn, config, platforms)
 
 
 @contextmanager
@@ -139,14 +135,14 @@ def test_a_second_daemon_shares_the_lanes_and_takes_over_when_the_first_is_kille
                 time.sleep(0.05)
 
         first = estate.daemon()
-        until(owned=5, by=1)
+        until(owned=LANES, by=1)
         with running(estate):
-            until(owned=5, by=2)
+            until(owned=LANES, by=2)
             first.kill()
             first.wait()
             write_changes(estate, 7, 40)
             began = time.monotonic()
-            until(owned=5, by=1)
+            until(owned=LANES, by=1)
             assert time.monotonic() - began < 3 * LEASE
             await_settled(estate)
     everything_is_right(estate)

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 import simplejson
 
-from cdc.demo.servers import Scheduler, start_scheduler
+from cdc.demo.platforms.platform import Started
+from cdc.demo.platforms.scheduler import SchedulerClient, start_scheduler
 from tests.faults.proxy import PASS, Fault, Kind, Proxy, Target, always, in_turn, proxied, seeded
 
 CANNED = b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -19,13 +20,13 @@ BROKEN = (OSError, http.client.HTTPException)
 
 
 @pytest.fixture(scope="module")
-def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scheduler]:
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started[SchedulerClient]]:
     started = start_scheduler(tmp_path_factory.mktemp("scheduler"))
     with started.server:
         yield started
 
 
-def target(scheduler: Scheduler) -> Target:
+def target(scheduler: Started[SchedulerClient]) -> Target:
     address = urlsplit(scheduler.client.url)
     return str(address.hostname), int(address.port or 0)
 
@@ -33,7 +34,7 @@ def target(scheduler: Scheduler) -> Target:
 class Sender:
     """One keep-alive connection through the proxy."""
 
-    def __init__(self, proxy: Proxy, scheduler: Scheduler, timeout: float = 5.0) -> None:
+    def __init__(self, proxy: Proxy, scheduler: Started[SchedulerClient], timeout: float = 5.0) -> None:
         self._http = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=timeout)
         self._token = scheduler.client.token
 
@@ -49,18 +50,18 @@ class Sender:
         self._http.close()
 
 
-def effects(scheduler: Scheduler, key: str) -> int:
+def effects(scheduler: Started[SchedulerClient], key: str) -> int:
     return int(scheduler.client.receipts()["by_key"].get(key, 0))
 
 
-def await_effect(scheduler: Scheduler, key: str, seconds: float = 5) -> None:
+def await_effect(scheduler: Started[SchedulerClient], key: str, seconds: float = 5) -> None:
     end = time.monotonic() + seconds
     while not effects(scheduler, key):
         assert time.monotonic() < end, "the request never arrived"
         time.sleep(0.01)
 
 
-def test_without_a_fault_requests_and_answers_pass(scheduler: Scheduler) -> None:
+def test_without_a_fault_requests_and_answers_pass(scheduler: Started[SchedulerClient]) -> None:
     with proxied(target(scheduler)) as proxy:
         sender = Sender(proxy, scheduler)
         assert [sender.put("pass"), sender.put("pass")] == [201, 200]
@@ -82,7 +83,7 @@ def test_without_a_fault_requests_and_answers_pass(scheduler: Scheduler) -> None
     ids=lambda value: value.kind if isinstance(value, Fault) else "",
 )
 def test_the_sender_gets_no_answer_and_the_receiver_knows_whether_it_acted(
-    scheduler: Scheduler, fault: Fault, arrives: bool
+    scheduler: Started[SchedulerClient], fault: Fault, arrives: bool
 ) -> None:
     """The second request of the connection is struck, the first one passes."""
     key = f"struck by {fault.kind}"
@@ -99,7 +100,9 @@ def test_the_sender_gets_no_answer_and_the_receiver_knows_whether_it_acted(
 
 
 @pytest.mark.parametrize(("kind", "arrives"), [(Kind.REPLY_BEFORE, 0), (Kind.REPLY_AFTER, 1)])
-def test_the_proxy_answers_in_place_of_the_receiver(scheduler: Scheduler, kind: Kind, arrives: int) -> None:
+def test_the_proxy_answers_in_place_of_the_receiver(
+    scheduler: Started[SchedulerClient], kind: Kind, arrives: int
+) -> None:
     with proxied(target(scheduler), always(Fault(kind, reply=CANNED))) as proxy:
         sender = Sender(proxy, scheduler)
         assert sender.put(str(kind)) == 500
@@ -107,7 +110,7 @@ def test_the_proxy_answers_in_place_of_the_receiver(scheduler: Scheduler, kind: 
     assert effects(scheduler, kind) == arrives
 
 
-def test_a_dripping_answer_takes_its_time(scheduler: Scheduler) -> None:
+def test_a_dripping_answer_takes_its_time(scheduler: Started[SchedulerClient]) -> None:
     with proxied(target(scheduler), always(Fault(Kind.DRIP, seconds=0.002))) as proxy:
         sender = Sender(proxy, scheduler)
         began = time.monotonic()
@@ -116,7 +119,7 @@ def test_a_dripping_answer_takes_its_time(scheduler: Scheduler) -> None:
         sender.close()
 
 
-def test_refused_connections_and_flapping(scheduler: Scheduler) -> None:
+def test_refused_connections_and_flapping(scheduler: Started[SchedulerClient]) -> None:
     with proxied(target(scheduler)) as proxy:
         proxy.refuse()
         with pytest.raises(ConnectionRefusedError):
@@ -132,7 +135,7 @@ def test_refused_connections_and_flapping(scheduler: Scheduler) -> None:
     assert effects(scheduler, "refused") == 0
 
 
-def test_a_healed_proxy_strikes_no_more(scheduler: Scheduler) -> None:
+def test_a_healed_proxy_strikes_no_more(scheduler: Started[SchedulerClient]) -> None:
     with proxied(target(scheduler), always(Fault(Kind.RESET, after=1))) as proxy:
         sender = Sender(proxy, scheduler)
         assert sender.put("healed") in (200, 201)

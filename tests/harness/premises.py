@@ -22,8 +22,9 @@ import simplejson
 
 from cdc.config import Config, load
 from cdc.daemon import Daemon
-from cdc.demo.platforms import CalendarClient, SchedulerClient
-from cdc.demo.servers import ServerProcess, launch, start_radicale, start_scheduler, wait_until
+from cdc.demo.platforms.calendars import CalendarClient, start_radicale
+from cdc.demo.platforms.scheduler import SchedulerClient, start_scheduler
+from cdc.demo.servers import ServerProcess, launch, wait_until
 from outbox import capture, db
 from outbox.model import Json
 from tests.servers import free_port

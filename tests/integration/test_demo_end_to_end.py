@@ -14,26 +14,13 @@ import simplejson
 
 from cdc.demo.run import run_demo
 from outbox.model import HmsSyncError
+from tests.servers import processes_below
 
 DEMO = "import sys; from cdc.demo.run import run_demo; from pathlib import Path; sys.exit(run_demo({arguments}))"
 
 
 def demo(arguments: str) -> Sequence[str]:
     return [sys.executable, "-c", DEMO.format(arguments=arguments)]
-
-
-def processes_below(folder: str) -> list[str]:
-    """Command lines of living processes that name the folder."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and int(entry.name) != os.getpid():
-            try:
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if folder in line:
-                found.append(line)
-    return found
 
 
 def test_sixty_changes_arrive_exactly(tmp_path: Path) -> None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid5
 
 import pytest
+import requests
 
-from cdc.demo.findings import Fault, Finding, Platforms
+from cdc.demo.findings import Fault, Finding
+from cdc.demo.platforms.calendars import CalendarClient
+from cdc.demo.platforms.documents import FileClient
+from cdc.demo.platforms.maps import MapClient
+from cdc.demo.platforms.platform import Platform
+from cdc.demo.platforms.scheduler import SchedulerClient
 from cdc.demo.settle import await_settled
 from cdc.demo.stage import Stage, set_up
 from cdc.demo.verify import verify
@@ -31,20 +40,27 @@ END:VCALENDAR
 """
 
 
+P = TypeVar("P", bound=Platform)
+
+
 class Scene:
     """A running stage on which the first rows have been delivered, and what was wrong with it so far."""
 
     def __init__(self, stage: Stage, connection: Connection) -> None:
         self.stage = stage
         self.connection = connection
-        self.scheduler = stage.scheduler.client
-        self.calendar = stage.calendars.client
-        self.platforms = Platforms(self.scheduler, self.calendar, stage.calendars.server.log)
+        self.scheduler = self._client(SchedulerClient)
+        self.calendar = self._client(CalendarClient)
+        self.map = self._client(MapClient)
+        self.files = self._client(FileClient)
         self.known: set[Finding] = set()
+
+    def _client(self, kind: type[P]) -> P:
+        return next(one.client for one in self.stage.platforms if isinstance(one.client, kind))
 
     def new_findings(self) -> set[Finding]:
         """What the verifier finds now and did not find before."""
-        found = set(verify(self.connection, self.platforms)) - self.known
+        found = set(verify(self.connection, self.stage.platforms)) - self.known
         self.known |= found
         return found
 
@@ -73,6 +89,8 @@ def test_an_untouched_scene_is_exactly_as_it_should_be(scene: Scene) -> None:
     assert scene.new_findings() == set()
     assert len(scene.scheduler.objects("hearings")) > 5
     assert len(scene.calendar.objects("patrols")) > 5
+    assert len(scene.map.features()) == 4
+    assert "hearing-4/lärmgutachten-1e0005.txt" in scene.files.names()
 
 
 def test_a_hearing_lost_by_the_scheduler_is_found(scene: Scene) -> None:
@@ -125,6 +143,61 @@ def test_a_wrong_field_in_the_calendar_is_found(scene: Scene, uid: str, right: s
     details = {one.object_id: one.detail for one in scene.new_findings() if one.fault is Fault.WRONG}
     assert list(details) == [uid]
     assert details[uid].startswith(f"{field} is")
+
+
+def test_an_area_lost_by_the_map_server_is_found(scene: Scene) -> None:
+    assert scene.map.send("DELETE", "GF-00010").status_code == 200
+    assert scene.faults() == {("map/patrol_areas", Fault.MISSING, "GF-00010")}
+
+
+def test_a_corner_out_of_its_place_is_found(scene: Scene) -> None:
+    area = next(one for one in scene.map.features() if one["id"] == "GF-00011")
+    area["geometry"]["coordinates"][0][1][0] += Decimal("0.00001")
+    assert scene.map.send("PUT", "GF-00011", area).status_code == 204
+    details = {one.object_id: one.detail for one in scene.new_findings()}
+    assert list(details) == ["GF-00011"]
+    assert details["GF-00011"].startswith("geometry is")
+
+
+def test_a_stranger_on_the_map_is_found(scene: Scene) -> None:
+    area = next(one for one in scene.map.features() if one["id"] == "GF-00012")
+    assert scene.map.send("POST", feature={**area, "id": "GF-99999"}).status_code == 201
+    assert scene.faults() == {("map/patrol_areas", Fault.EXTRA, "GF-99999")}
+
+
+def test_a_document_lost_by_the_file_server_is_found(scene: Scene) -> None:
+    name = "hearing-1/statement-of-claim-1e0001.txt"
+    assert scene.files.send("DELETE", name).status_code == 204
+    assert scene.faults() == {("files/documents", Fault.MISSING, name)}
+
+
+def test_another_content_of_a_document_is_found(scene: Scene) -> None:
+    name = "hearing-3/permit-of-3-march-2025-1e0004.txt"
+    assert scene.files.send("PUT", name, b"forged").status_code == 204
+    assert {detail for _, _, detail in scene.faults()} == {name}
+
+
+def test_a_document_that_was_moved_into_its_place_twice_is_found(scene: Scene) -> None:
+    """The effect is counted in the server's own log, by the key of the delivery; the file looks as it should."""
+    log = next(one.server.log for one in scene.stage.platforms if one.client is scene.files)
+    key = re.findall(r'"MOVE /hearing-10/.hms-sync-([0-9a-f-]{36})"', log.read_text(encoding="utf-8"))[0]
+    name, beside = "hearing-10/traffic-count-1e0007.csv", f"hearing-10/.hms-sync-{key}"
+    assert scene.files.send("PUT", beside, scene.files.send("GET", name).content).status_code == 201
+    target = f"{scene.files.url}/{name}"
+    assert scene.files.send("MOVE", beside, Destination=target, Overwrite="T").status_code == 204
+    assert {(place, fault) for place, fault, _ in scene.faults()} == {("CaseFiles", Fault.DUPLICATE)}
+
+
+def test_the_page_shows_what_the_platforms_hold(scene: Scene) -> None:
+    shown = requests.get(scene.stage.page.url, timeout=30).text
+    for sight in (
+        "PatrolMap",
+        "<polygon ",
+        "hearing-1/survey-of-the-flood-wall-1e0002.pdf",
+        "Public hearings",
+        "RIVER-01",
+    ):
+        assert sight in shown
 
 
 def test_a_stranger_in_the_scheduler_is_found(scene: Scene) -> None:

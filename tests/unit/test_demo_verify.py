@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid5
@@ -9,11 +10,14 @@ from uuid import UUID, uuid5
 import pytest
 
 from cdc.demo.board import ConnectorCount, Counts
-from cdc.demo.effects import at_calendars, at_scheduler
 from cdc.demo.findings import Fault, Finding
+from cdc.demo.platforms.calendars import at_calendars, events
+from cdc.demo.platforms.drawing import draw
+from cdc.demo.platforms.maps import areas
+from cdc.demo.platforms.scheduler import at_scheduler
 from cdc.demo.report import Report
 from cdc.demo.screen import sparkline
-from cdc.demo.verify import compare, events
+from cdc.demo.verify import compare
 from connectors.caldav.connector import resource_name
 from outbox.model import Record
 
@@ -79,6 +83,24 @@ def test_a_property_that_nobody_mapped_is_seen() -> None:
     text = CALENDAR.replace("SUMMARY", "PRIORITY:1\nSUMMARY")
     (fields,) = events({"one.ics": text}).values()
     assert fields["PRIORITY"] == "1"
+
+
+def triangle(name: str, feature_id: str = "a") -> dict[str, Any]:
+    ring = [[4, 50], [5, 50], [5, 51], [4, 50]]
+    return {"id": feature_id, "properties": {"name": name}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+
+
+def test_two_features_of_one_id_are_two_objects() -> None:
+    assert list(areas([triangle("x"), triangle("y"), triangle("z", "b")])) == ["a", "a, item 1", "b"]
+
+
+def test_a_drawing_shows_every_area_inside_its_frame_and_escapes_names() -> None:
+    drawn = draw([triangle("<script>"), triangle("y", "b")])
+    assert drawn.count("<polygon") == 2
+    assert "<script>" not in drawn
+    numbers = [float(number) for points in re.findall('points="([^"]+)"', drawn) for number in re.split("[ ,]", points)]
+    assert all(0 <= number <= 560 for number in numbers)
+    assert draw([]) == ""
 
 
 def test_two_entries_of_one_uid_are_two_objects() -> None:

@@ -59,6 +59,15 @@ DELETE FROM hms.patrol_timetable WHERE unit_code = %(unit_code)s AND shift_date 
 INSERT INTO hms.gis_feature (code, kind, name, geometry, attributes, valid_from)
 VALUES (%(code)s, 'checkpoint', %(name)s, %(geometry)s, %(attributes)s, %(valid_from)s);
 
+-- sector_insert
+-- A patrol area is drawn.
+INSERT INTO hms.gis_feature (code, kind, name, geometry, area_m2, attributes, valid_from)
+VALUES (%(code)s, 'patrol_sector', %(name)s, %(geometry)s, %(area_m2)s, %(attributes)s, %(valid_from)s);
+
+-- sector_redraw
+-- A patrol area gets other borders.
+UPDATE hms.gis_feature SET geometry = %(geometry)s, area_m2 = %(area_m2)s WHERE code = %(code)s;
+
 -- feature_rename
 -- Name and end of validity.
 UPDATE hms.gis_feature SET name = %(name)s, valid_to = valid_from + %(days)s::integer WHERE code = %(code)s;
@@ -91,6 +100,10 @@ SELECT unit_code, shift_date, shift_no FROM hms.patrol_timetable ORDER BY unit_c
 -- world_features
 -- The features that exist.
 SELECT code FROM hms.gis_feature ORDER BY code;
+
+-- world_sectors
+-- The patrol areas among them.
+SELECT code FROM hms.gis_feature WHERE kind = 'patrol_sector' ORDER BY code;
 
 -- world_documents
 -- The documents that exist, each with its hearing.

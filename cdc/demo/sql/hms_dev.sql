@@ -138,12 +138,16 @@ CREATE TABLE hms.document (
     content        bytea              NOT NULL CHECK (octet_length(content) BETWEEN 1 AND 8388608),
     sha256         bytea              NOT NULL GENERATED ALWAYS AS (sha256(content)) STORED,
     size_bytes     integer            NOT NULL GENERATED ALWAYS AS (octet_length(content)) STORED,
+    file_name      text               NOT NULL GENERATED ALWAYS AS (
+        lower(regexp_replace(title, '[[:space:][:punct:]]+', '-', 'g')) || '-' || right(id::text, 6) || '.'
+        || CASE content_type WHEN 'text/plain' THEN 'txt' ELSE split_part(content_type, '/', 2) END) STORED,
     version_no     integer            NOT NULL DEFAULT 1 CHECK (version_no > 0),
     tags           text[]             NOT NULL DEFAULT '{}',
     filed_at       timestamptz        NOT NULL DEFAULT clock_timestamp(),
     updated_at     timestamptz        NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE hms.document IS 'Files of a case; deleted together with their hearing.';
+COMMENT ON COLUMN hms.document.file_name IS 'For people who see the document in a folder.';
 COMMENT ON COLUMN hms.document.sha256 IS 'Computed by the database from the content.';
 CREATE INDEX document_hearing_idx ON hms.document (hearing_id);
 CREATE TRIGGER touch BEFORE UPDATE ON hms.document FOR EACH ROW EXECUTE FUNCTION hms.touch();

@@ -12,14 +12,18 @@ SELECT unit_code, shift_date, shift_no, starts_at, ends_at, sector_code, call_si
 FROM hms.patrol_timetable;
 
 -- documents
--- What the register of documents lists: everything but the restricted ones.
+-- The documents that others may list and read: everything but the restricted ones.
 SELECT id::text, hearing_id, title, classification::text, content_type, size_bytes, encode(sha256, 'hex') AS sha256, version_no, tags,
-       filed_at
+       filed_at, file_name
 FROM hms.document WHERE classification <> 'restricted';
 
 -- features
 -- The whole map.
 SELECT code, kind::text, name, geometry, area_m2, attributes, valid_from::text, valid_to::text FROM hms.gis_feature;
+
+-- patrol_areas
+-- The areas that patrols are responsible for.
+SELECT code, name, geometry, area_m2, valid_from::text, valid_to::text FROM hms.gis_feature WHERE kind = 'patrol_sector';
 
 -- applied
 -- What the ledger says was applied: the very effects that the platforms must have seen, once each.
