@@ -86,7 +86,7 @@ class LaneThread(threading.Thread):
             self._tell_when_fenced(refused=False)
         except Exception as error:  # noqa: BLE001  one lane's defect must not end the others
             self.failed = True
-            told = defect(error, self._kit.built.channel.secrets)
+            told = defect(error, self.kit.built.channel.secrets)
             _LOG.exception("a lane ended by a defect; it will be taken up again", exc_info=told, extra=self._fields())
         finally:
             self._berth.ended(self.name)
