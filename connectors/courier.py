@@ -204,7 +204,7 @@ def request_hash(request: HttpRequest) -> str:
     made anew at each sending: a precondition, the moment and the signature of a webhook.
     """
     told = {name.lower(): value for name, value in request.headers.items()}
-    attributes = sorted(f"{name}: {value}\n" for name, value in told.items() if name.startswith("ce-"))
+    attributes = sorted([f"{name}: {value}\n" for name, value in told.items() if name.startswith("ce-")])
     head = "\n".join((request.method, request.url, told.get("content-type", ""), "".join(attributes)))
     return hashlib.sha256(head.encode() + request.body).hexdigest()
 

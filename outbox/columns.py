@@ -19,6 +19,9 @@ def _json(value: Mapping[str, Json] | None) -> Jsonb | None:
     return None if value is None else Jsonb(dict(value))
 
 
+_OPERATIONS = {operation.value: operation for operation in Operation}
+
+
 def change_of(row: Mapping[str, Any]) -> Change:
     return Change(
         id=row["id"],
@@ -27,7 +30,7 @@ def change_of(row: Mapping[str, Any]) -> Change:
         command_id=row["command_id"],
         record_type=row["record_type"],
         record_key=row["record_key"],
-        operation=Operation(row["operation"]),
+        operation=_OPERATIONS[row["operation"]],
         before=row["before"],
         after=row["after"],
         captured_at=row["captured_at"],
