@@ -94,6 +94,12 @@ SETTLED = {
     "actor": lambda entry: entry.delivery.change.actor,
     "request_hash": lambda entry: entry.request_hash,
     "answer": lambda entry: _json(entry.answer),
+    "external_id": lambda entry: entry.remote.external_id if entry.remote else None,
+    "version": lambda entry: entry.remote.version if entry.remote else None,
+    "absent": lambda entry: entry.remote.absent if entry.remote else None,
+    "xid": lambda entry: entry.remote.xid if entry.remote else None,
+    "command_id": lambda entry: entry.remote.command_id if entry.remote else None,
+    "content_hash": lambda entry: entry.remote.content_hash if entry.remote else None,
 }
 _ERROR: dict[str, Callable[[Any], Any]] = {
     "change_id": lambda entry: entry.delivery.change.id,
@@ -117,22 +123,6 @@ CHANGING = {**_ERROR, "fence": lambda entry: entry.delivery.fence}
 LEAVING: dict[str, Callable[[Any], Any]] = {
     "change_id": lambda delivery: delivery.change.id,
     "fence": lambda delivery: delivery.fence,
-}
-REMEMBERED: dict[str, Callable[[Any], Any]] = {
-    "record_type": lambda entry: entry.delivery.change.record_type,
-    "record_key": lambda entry: entry.delivery.change.record_key,
-    "external_id": lambda entry: entry.remote.external_id,
-    "version": lambda entry: entry.remote.version,
-    "absent": lambda entry: entry.remote.absent,
-    "change_id": lambda entry: entry.remote.change_id,
-    "xid": lambda entry: entry.remote.xid,
-    "command_id": lambda entry: entry.remote.command_id,
-    "content_hash": lambda entry: entry.remote.content_hash,
-}
-SUPERSEDING: dict[str, Callable[[Any], Any]] = {
-    "record_type": lambda entry: entry.delivery.change.record_type,
-    "record_key": lambda entry: entry.delivery.change.record_key,
-    "change_id": lambda entry: entry.delivery.change.id,
 }
 RECORDS: dict[str, Callable[[Any], Any]] = {
     "record_type": lambda record: record.record_type,

@@ -161,16 +161,19 @@ class LaneLedger:
     # ------------------------------------------------------------ settle
 
     def settle(self, settled: Sequence[Settled]) -> None:
-        """Audit entries, remote objects, and the end of deliveries; then what waited behind them may go."""
+        """Audit entries, remote objects, and the end of deliveries; then what waited behind them may go.
+
+        For rows of a page a transaction of its own, where none is open: one exchange with the database instead of five.
+        """
         if not settled:
             return
-        self._write("settle", settled, cols.SETTLED, guarantee=self.guarantee)
-        self._leave([entry.delivery for entry in settled if entry.delivery.fence is not None])
         latest = {entry.delivery.record: entry for entry in settled if entry.remote is not None}
-        if latest:
-            self._write("remember", list(latest.values()), cols.REMEMBERED)
-        if latest and not self.dead_blocks:
-            self._write("supersede_dead", list(latest.values()), cols.SUPERSEDING)
+        is_latest = cols.array([latest.get(entry.delivery.record) is entry for entry in settled])
+        columns = cols.columns(settled, cols.SETTLED)
+        row = self._one("settle", **columns, is_latest=is_latest, guarantee=self.guarantee)
+        if row is None or not row["held"]:
+            raise LeaseLost(self.lane)
+        self._leave([entry.delivery for entry in settled if entry.delivery.fence is not None])
 
     def enter(self, unsettled: Sequence[Unsettled]) -> dict[int, int | None]:
         """Rows of a page become open deliveries; returns the fence by change id.

@@ -86,13 +86,13 @@ class Settler:
         bare = [entry.row for entry in batch if entry.row.delivery.fence is None and entry.settled is not None]
         placed = len(bare) + sum(entry.delivery.fence is None for entry in unsettled)
         reason = next((entry.verdict.pause for entry in batch if entry.verdict and entry.verdict.pause), None)
-        with self._ledger.transaction():
-            self._write(batch, unsettled)
-            if reason is not None:
-                self._ledger.pause(reason)
-            self._sender.gate.tell()
-            turn = self._pager.turn() if turning and self._pager.ends_after(placed) else None
+        turning = turning and self._pager.ends_after(placed)
+        turn = None
+        if turning or unsettled or placed < len(batch) or self._sender.gate.has_news:
+            turn = self._write(batch, unsettled, reason, turning=turning)
+        else:
             self._point("settle.before_commit")
+            self._ledger.settle([entry.settled for entry in batch if entry.settled is not None])
         self._point("settle.committed")
         self._sender.gate.told()
         self.stirred = any(entry.verdict or entry.row.delivery.fence is not None for entry in batch)
@@ -119,11 +119,21 @@ class Settler:
         self._sender.detached(fences)
         self._turned(turn)
 
-    def _write(self, batch: Sequence[Ended], unsettled: Sequence[Unsettled]) -> None:
-        self._ledger.settle([entry.settled for entry in batch if entry.settled is not None])
-        self._ledger.enter([entry for entry in unsettled if entry.delivery.fence is None])
-        self._ledger.change([entry for entry in unsettled if entry.delivery.fence is not None])
-        self._ledger.promote(self._freed(batch))
+    def _write(
+        self, batch: Sequence[Ended], unsettled: Sequence[Unsettled], reason: str | None, *, turning: bool
+    ) -> Turn | None:
+        """The batch with all that follows from it, in one transaction."""
+        with self._ledger.transaction():
+            self._ledger.settle([entry.settled for entry in batch if entry.settled is not None])
+            self._ledger.enter([entry for entry in unsettled if entry.delivery.fence is None])
+            self._ledger.change([entry for entry in unsettled if entry.delivery.fence is not None])
+            self._ledger.promote(self._freed(batch))
+            if reason is not None:
+                self._ledger.pause(reason)
+            self._sender.gate.tell()
+            turn = self._pager.turn() if turning else None
+            self._point("settle.before_commit")
+        return turn
 
     def _followers(self, batch: Iterable[Ended]) -> list[Row]:
         blocking = [entry.row.delivery.record for entry in batch if entry.verdict and self._blocks(entry)]

@@ -128,8 +128,8 @@ MUTANTS = (
         "memory-never-back",
         "what is remembered of the platform is never set back to an older change",
         LEDGER,
-        "WHERE r.change_id <= excluded.change_id OR r.xid = excluded.xid;",
-        ";",
+        "    WHERE r.change_id <= excluded.change_id OR r.xid = excluded.xid\n",
+        "",
         f"{RECORD}test_what_is_remembered_of_a_record_never_goes_back",
     ),
     Mutant(
