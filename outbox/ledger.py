@@ -16,6 +16,7 @@ from outbox.db import Connection
 from outbox.flow import Flow
 from outbox.lanes import DAEMON, LaneId, LeaseLost, note_act
 from outbox.model import QUARANTINE_AFTER, Delivery, DeliveryState, Guarantee, HmsSyncError, Json, Record
+from outbox.posted import Posted
 from outbox.statements import statement
 
 SPILL_LIMIT = 50_000
@@ -35,17 +36,28 @@ class LaneLedger:
         self.guarantee = guarantee
         self.dead_blocks = dead_blocks
         self.flow = Flow(connection, lane.connector, lane.epoch)
-        self._connection = connection
+        self._whole_connection = connection
+        self._posted = Posted(connection, statement("ledger", "settle"))
+
+    @property
+    def _connection(self) -> Connection:
+        """For the next statement, once that which was posted is back."""
+        self._posted.wait()
+        return self._whole_connection
 
     # ------------------------------------------------------------ transactions and leases
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """A transaction under the lane's lock. Raises LeaseLost before anything is written."""
-        with self._connection.transaction():
-            if self._one("hold_lane") is None:
-                raise LeaseLost(self.lane)
-            yield
+        try:
+            with self._connection.transaction():
+                if self._one("hold_lane") is None:
+                    raise LeaseLost(self.lane)
+                yield
+        except BaseException:
+            self._posted.forget()
+            raise
 
     def bound_transactions(self, lease_seconds: float) -> None:
         """The server ends a transaction in which this worker stands still for a whole lease: its heir must get in."""
@@ -167,13 +179,24 @@ class LaneLedger:
         """
         if not settled:
             return
-        latest = {entry.delivery.record: entry for entry in settled if entry.remote is not None}
-        is_latest = cols.array([latest.get(entry.delivery.record) is entry for entry in settled])
-        columns = cols.columns(settled, cols.SETTLED)
-        row = self._one("settle", **columns, is_latest=is_latest, guarantee=self.guarantee)
+        row = self._one("settle", **self._settling(settled))
         if row is None or not row["held"]:
             raise LeaseLost(self.lane)
         self._leave([entry.delivery for entry in settled if entry.delivery.fence is not None])
+
+    def post_settle(self, settled: Sequence[Settled]) -> None:
+        """The same for rows of a page, without waiting for its end; one at a time, see :meth:`take_settle`."""
+        self._posted.send(self._parameters(**self._settling(settled)))
+
+    @property
+    def settle_is_back(self) -> bool:
+        """True when :meth:`take_settle` need not wait."""
+        return self._posted.is_back
+
+    def take_settle(self) -> None:
+        """What was posted is committed. Raises LeaseLost, or the database's error, where it is not."""
+        if not self._posted.take():
+            raise LeaseLost(self.lane)
 
     def enter(self, unsettled: Sequence[Unsettled]) -> dict[int, int | None]:
         """Rows of a page become open deliveries; returns the fence by change id.
@@ -245,6 +268,11 @@ class LaneLedger:
         return row["row"] if row else None
 
     # ------------------------------------------------------------ inside
+
+    def _settling(self, settled: Sequence[Settled]) -> dict[str, Any]:
+        latest = {entry.delivery.record: entry for entry in settled if entry.remote is not None}
+        is_latest = cols.array([latest.get(entry.delivery.record) is entry for entry in settled])
+        return {**cols.columns(settled, cols.SETTLED), "is_latest": is_latest, "guarantee": self.guarantee}
 
     def _leave(self, gone: Sequence[Delivery]) -> None:
         if gone:
