@@ -103,7 +103,7 @@ def without(outcome: Outcome, secrets: Iterable[str]) -> Outcome:
 
 
 def _saying(outcome: Outcome, excerpt: str, said: Callable[[str], str]) -> Outcome:
-    """The outcome with another excerpt and reason; most are plain successes, and stay what they are (6 µs)."""
+    """The outcome with another excerpt and reason; most are plain successes, and stay what they are (3 µs less)."""
     kept = outcome.answer if excerpt == outcome.answer.excerpt else replace(outcome.answer, excerpt=excerpt)
     if not isinstance(outcome, Applied):
         return replace(outcome, answer=kept, reason=said(outcome.reason))

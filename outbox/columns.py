@@ -18,7 +18,7 @@ def columns(items: Sequence[Any], spec: Mapping[str, Callable[[Any], Any]]) -> d
 
 def array(values: Iterable[Any]) -> str:
     """The literal of an array. psycopg would ask each element for its type and for each character that needs quoting:
-    with 24 elements per settled change that took 12 µs, this takes 5.
+    for the 19 elements of a settled change that takes 14 µs, this 3.
     """
     return "{" + ",".join([_ELEMENTS[type(value)](value) for value in values]) + "}"
 

@@ -62,7 +62,7 @@ class Change:
     connector: str | None = None
     schema_version: int = 1
     record: Record = field(init=False, repr=False, compare=False)
-    """Made once: it is asked for ten times on its way, and half a microsecond each is felt."""
+    """Made once: it is asked for ten times on its way, and that is felt."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "record", Record(self.record_type, self.record_key))

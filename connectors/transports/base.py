@@ -59,7 +59,7 @@ def check_target(request: HttpRequest, channel: Channel) -> None:
         raise TransportFailure(ErrorClass.MISCONFIGURED, text, sent=False)
 
 
-@lru_cache(maxsize=256)  # 5 µs per request: of the URLs of a connector all begin alike
+@lru_cache(maxsize=256)  # 1 µs per request: of the URLs of a connector all begin alike
 def _host(origin: str) -> str:
     """The host of a URL, given all of it that stands before its path. Raises ValueError."""
     url = urlsplit(origin)

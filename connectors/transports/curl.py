@@ -305,7 +305,7 @@ def _header_lines(headers: dict[str, str]) -> list[bytes]:
     return [line.encode("latin-1") for line in lines]
 
 
-@lru_cache(maxsize=64)  # 6 µs per answer: most have the same head as the one before, but for its Date
+@lru_cache(maxsize=64)  # 3 µs per answer: most have the same head as the one before, but for its Date
 def _read_head(head: bytes) -> tuple[int, Mapping[str, str]]:
     """Status and headers of the final answer (names in lower case); 0 where they are not complete.
 
