@@ -6,7 +6,7 @@ An answer that does not say clearly whether the platform acted is Unknown, never
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -85,10 +85,11 @@ def answer(response: HttpResponse) -> Answer:
 def redacted(outcome: Outcome, shown: Iterable[str]) -> Outcome:
     """The outcome without what the channel keeps secret, its excerpt cut to what is kept."""
     outcome = without(outcome, shown)
-    kept = replace(outcome.answer, excerpt=outcome.answer.excerpt[:EXCERPT_CHARACTERS])
-    if isinstance(outcome, Applied):
-        return replace(outcome, answer=kept)
-    return replace(outcome, answer=kept, reason=printable(outcome.reason, 1000))
+    excerpt = outcome.answer.excerpt[:EXCERPT_CHARACTERS]
+    kept = outcome.answer if excerpt == outcome.answer.excerpt else replace(outcome.answer, excerpt=excerpt)
+    if not isinstance(outcome, Applied):
+        return replace(outcome, answer=kept, reason=printable(outcome.reason, 1000))
+    return outcome if kept is outcome.answer else replace(outcome, answer=kept)
 
 
 def without(outcome: Outcome, shown: Iterable[str]) -> Outcome:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
+_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
 
 def boottime() -> float:
     """Seconds on a clock that goes on while the machine sleeps (where the system has one)."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
+    return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)

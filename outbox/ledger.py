@@ -16,6 +16,7 @@ from outbox.db import Connection
 from outbox.flow import Flow
 from outbox.lanes import DAEMON, LaneId, LeaseLost, note_act
 from outbox.model import QUARANTINE_AFTER, Delivery, DeliveryState, Guarantee, HmsSyncError, Json, Record
+from outbox.posted import Posted
 from outbox.statements import statement
 
 SPILL_LIMIT = 50_000
@@ -37,17 +38,28 @@ class LaneLedger:
         self.guarantee = guarantee
         self.dead_blocks = dead_blocks
         self.flow = Flow(connection, lane.connector, lane.epoch)
-        self._connection = connection
+        self._whole_connection = connection
+        self._posted = Posted(connection, statement("ledger", "settle"))
+
+    @property
+    def _connection(self) -> Connection:
+        """For the next statement, once that which was posted is back."""
+        self._posted.wait()
+        return self._whole_connection
 
     # ------------------------------------------------------------ transactions and leases
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """A transaction under the lane's lock. Raises LeaseLost before anything is written."""
-        with self._connection.transaction():
-            if self._one("hold_lane") is None:
-                raise LeaseLost(self.lane)
-            yield
+        try:
+            with self._connection.transaction():
+                if self._one("hold_lane") is None:
+                    raise LeaseLost(self.lane)
+                yield
+        except BaseException:
+            self._posted.forget()
+            raise
 
     def bound_transactions(self, lease_seconds: float) -> None:
         """The server ends a transaction in which this worker stands still for a whole lease: its heir must get in."""
@@ -164,16 +176,30 @@ class LaneLedger:
     # ------------------------------------------------------------ settle
 
     def settle(self, settled: Sequence[Settled]) -> None:
-        """Audit entries, remote objects, and the end of deliveries; then what waited behind them may go."""
+        """Audit entries, remote objects, and the end of deliveries; then what waited behind them may go.
+
+        For rows of a page a transaction of its own, where none is open: one exchange with the database instead of five.
+        """
         if not settled:
             return
-        self._write("settle", settled, cols.SETTLED, guarantee=self.guarantee)
+        row = self._one("settle", **self._settling(settled))
+        if row is None or not row["held"]:
+            raise LeaseLost(self.lane)
         self._leave([entry.delivery for entry in settled if entry.delivery.fence is not None])
-        latest = {entry.delivery.record: entry for entry in settled if entry.remote is not None}
-        if latest:
-            self._write("remember", list(latest.values()), cols.REMEMBERED)
-        if latest and not self.dead_blocks:
-            self._write("supersede_dead", list(latest.values()), cols.SUPERSEDING)
+
+    def post_settle(self, settled: Sequence[Settled]) -> None:
+        """The same for rows of a page, without waiting for its end; one at a time, see :meth:`take_settle`."""
+        self._posted.send(self._parameters(**self._settling(settled)))
+
+    @property
+    def settle_is_back(self) -> bool:
+        """True when :meth:`take_settle` need not wait."""
+        return self._posted.is_back
+
+    def take_settle(self) -> None:
+        """What was posted is committed. Raises LeaseLost, or the database's error, where it is not."""
+        if not self._posted.take():
+            raise LeaseLost(self.lane)
 
     def enter(self, unsettled: Sequence[Unsettled]) -> dict[int, int | None]:
         """Rows of a page become open deliveries; returns the fence by change id.
@@ -246,6 +272,11 @@ class LaneLedger:
 
     # ------------------------------------------------------------ inside
 
+    def _settling(self, settled: Sequence[Settled]) -> dict[str, Any]:
+        latest = {entry.delivery.record: entry for entry in settled if entry.remote is not None}
+        is_latest = cols.array([latest.get(entry.delivery.record) is entry for entry in settled])
+        return {**cols.columns(settled, cols.SETTLED), "is_latest": is_latest, "guarantee": self.guarantee}
+
     def _leave(self, gone: Sequence[Delivery]) -> None:
         if gone:
             self._fenced("leave_delivery", len(gone), cols.columns(gone, cols.LEAVING))
@@ -292,7 +323,8 @@ class LaneLedger:
         return self._connection.execute(statement("ledger", name), self._parameters(**extra)).fetchone()
 
     def _all(self, name: str, **extra: Any) -> list[dict[str, Any]]:
-        return self._connection.execute(statement("ledger", name), self._parameters(**extra)).fetchall()
+        # In binary form ids, moments and uuids of a page take the server and us half the time.
+        return self._connection.execute(statement("ledger", name), self._parameters(**extra), binary=True).fetchall()
 
     def _parameters(self, **extra: Any) -> dict[str, Any]:
         base = {**self.lane.parameters, "lanes": self.lane.lanes, "dead_blocks": self.dead_blocks}

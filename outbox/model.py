@@ -61,10 +61,11 @@ class Change:
     context: Mapping[str, Json] = field(default_factory=dict)
     connector: str | None = None
     schema_version: int = 1
+    record: Record = field(init=False, repr=False, compare=False)
+    """Made once: it is asked for ten times on its way, and that is felt."""
 
-    @property
-    def record(self) -> Record:
-        return Record(self.record_type, self.record_key)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "record", Record(self.record_type, self.record_key))
 
     @property
     def row(self) -> Mapping[str, Json]:

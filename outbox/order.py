@@ -13,6 +13,8 @@ from outbox.model import Change
 
 def in_record_order(changes: Sequence[Change]) -> list[Change]:
     """The changes of one record, oldest first; a transaction stands where its first id stands."""
+    if len(changes) < 2:
+        return list(changes)
     first: dict[int, int] = {}
     for change in changes:
         first[change.xid] = min(change.id, first.get(change.xid, change.id))

@@ -9,6 +9,8 @@ from cdc.lane.verdict import Verdict
 from outbox.claims import Row, Settled, Unsettled
 from outbox.model import Action, Answer, Applied, AuditOutcome, DeliveryState, Json, Message, RemoteObject
 
+_NOTHING = RemoteObject()
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -64,7 +66,7 @@ def settled_here(row: Row, outcome: AuditOutcome) -> Ended:
 def applied(row: Row, outcome: Applied, message: Message, request_hash: str | None) -> Ended:
     """The platform has it; remember what it holds now."""
     change = row.delivery.change
-    known = row.remote or RemoteObject()
+    known = row.remote or _NOTHING
     remote = RemoteObject(
         external_id=outcome.external_id or known.external_id,
         version=outcome.version,

@@ -79,6 +79,11 @@ class Gate:
         if trouble and not isinstance(outcome, Applied):
             self._why = outcome.reason
 
+    @property
+    def has_news(self) -> bool:
+        """True when there is something for :meth:`tell` to write."""
+        return self._breaker.wanted is not None
+
     def tell(self) -> None:
         """Writes down what the others have to know; in the transaction of the settle."""
         match self._breaker.wanted:

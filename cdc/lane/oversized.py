@@ -12,7 +12,7 @@ MARKER = "$oversized"
 
 def is_marker(value: Json) -> bool:
     """True for what capture writes in place of a value larger than the cap."""
-    return isinstance(value, Mapping) and set(value) == {MARKER}
+    return isinstance(value, dict) and set(value) == {MARKER}
 
 
 def with_current_values(change: Change, fetch: Callable[[Record], Mapping[str, Json] | None]) -> Change:

@@ -152,8 +152,9 @@ class Sender:
 
     def prepared(self, row: Row) -> Flight | Ended:
         """The message of a row, or its end: superseded, filtered, or refused by our own mapping."""
-        row = replace(row, remote=self._remotes.get(row.delivery.record, row.remote))
         change = row.delivery.change
+        if (remote := self._remotes.get(change.record)) is not None:
+            row = replace(row, remote=remote)
         if row.remote is not None and row.remote.is_newer_than(change):
             return settled_here(row, AuditOutcome.SUPERSEDED)
         if (parked := self._parked(row.delivery)) is not None:

@@ -19,6 +19,8 @@ from outbox.model import AuditOutcome, DeliveryState, Record
 
 SETTLE_ROWS = 64
 SETTLE_SECONDS = 0.005
+POSTED_ROWS = 32
+"""From so many rows on the lane does not wait for the database: it sends and collects meanwhile."""
 
 
 class Settler:
@@ -34,25 +36,30 @@ class Settler:
         self._witness = house.witness
         self._fuse = Fuse(ledger, policy)
         self._batch: list[Ended] = []
+        self._posted: list[Ended] = []
+        """What is being settled."""
         self._since = 0.0
         self.stirred = False
         """True when the latest transaction may have made deliveries due."""
 
     def __repr__(self) -> str:
-        return f"<Settler {len(self._batch)} pending>"
+        return f"<Settler {len(self._batch)} pending, {len(self._posted)} posted>"
 
     @property
     def pending(self) -> int:
-        return len(self._batch)
+        return len(self._batch) + len(self._posted)
 
     @property
     def is_due(self) -> bool:
         """True when enough outcomes are here, the oldest waited long enough, or nothing else is to come."""
-        if not self._batch:
+        if not self._batch or self._posted:
             return False
         waited = time.monotonic() - self._since
-        idle = not self._sender.in_flight and not self._sender.backlog.ready
-        return len(self._batch) >= SETTLE_ROWS or waited >= SETTLE_SECONDS or idle
+        return len(self._batch) >= SETTLE_ROWS or waited >= SETTLE_SECONDS or self._is_last
+
+    @property
+    def _is_last(self) -> bool:
+        return not self._sender.in_flight and not self._sender.backlog.ready
 
     def add(self, ended: Sequence[Ended]) -> None:
         if ended and not self._batch:
@@ -80,24 +87,37 @@ class Settler:
 
         ``turning`` False: a page that is done with is left for the lane's next owner to turn.
         """
+        self.finish()
+        if not self._batch:
+            return None
         batch, self._batch = self._fuse.spare(self._batch), []
         unsettled = [entry.unsettled for entry in batch if entry.verdict is not None]
         unsettled += [held(row) for row in self._followers(batch)]
         bare = [entry.row for entry in batch if entry.row.delivery.fence is None and entry.settled is not None]
         placed = len(bare) + sum(entry.delivery.fence is None for entry in unsettled)
         reason = next((entry.verdict.pause for entry in batch if entry.verdict and entry.verdict.pause), None)
-        with self._ledger.transaction():
-            self._write(batch, unsettled)
-            if reason is not None:
-                self._ledger.pause(reason)
-            self._sender.gate.tell()
-            turn = self._pager.turn() if turning and self._pager.ends_after(placed) else None
-            self._point("settle.before_commit")
+        turning = turning and self._pager.ends_after(placed)
+        if not (turning or unsettled or placed < len(batch) or self._sender.gate.has_news):
+            self._settle_plainly(batch)
+            return None
+        turn = self._write(batch, unsettled, reason, turning=turning)
         self._point("settle.committed")
         self._sender.gate.told()
         self.stirred = any(entry.verdict or entry.row.delivery.fence is not None for entry in batch)
         self._after_commit(batch, placed, turn)
         return reason
+
+    def look(self) -> None:
+        """Takes the answer about what was posted, if it is there or if there is nothing else to do."""
+        if self._posted and (self._is_last or self._ledger.settle_is_back):
+            self.finish()
+
+    def finish(self) -> None:
+        """What was posted is committed, or the lane ends. Raises LeaseLost, or the database's error."""
+        if self._posted:
+            batch, self._posted = self._posted, []
+            self._ledger.take_settle()
+            self._settled_plainly(batch)
 
     def claim(self) -> int:
         """Without an open page: claims the next one; returns how many rows it holds."""
@@ -111,6 +131,7 @@ class Settler:
 
     def free_page(self) -> None:
         """Rows that outlive the soft deadline move to ``outbox.delivery``, so that the lane can turn its page."""
+        self.finish()
         flying, followers = self._sender.detach()
         with self._ledger.transaction():
             fences = self._ledger.enter([in_flight(row) for row in flying] + [held(row) for row in followers])
@@ -119,11 +140,37 @@ class Settler:
         self._sender.detached(fences)
         self._turned(turn)
 
-    def _write(self, batch: Sequence[Ended], unsettled: Sequence[Unsettled]) -> None:
-        self._ledger.settle([entry.settled for entry in batch if entry.settled is not None])
-        self._ledger.enter([entry for entry in unsettled if entry.delivery.fence is None])
-        self._ledger.change([entry for entry in unsettled if entry.delivery.fence is not None])
-        self._ledger.promote(self._freed(batch))
+    def _settle_plainly(self, batch: Sequence[Ended]) -> None:
+        """Rows of the page that ended well: one statement, and the lane goes on while it is under way."""
+        settled = [entry.settled for entry in batch if entry.settled is not None]
+        self._point("settle.before_commit")
+        if len(batch) >= POSTED_ROWS and not self._is_last:
+            self._ledger.post_settle(settled)
+            self._posted = list(batch)
+        else:
+            self._ledger.settle(settled)
+            self._settled_plainly(batch)
+
+    def _settled_plainly(self, batch: Sequence[Ended]) -> None:
+        self._point("settle.committed")
+        self.stirred = False
+        self._after_commit(batch, len(batch), None)
+
+    def _write(
+        self, batch: Sequence[Ended], unsettled: Sequence[Unsettled], reason: str | None, *, turning: bool
+    ) -> Turn | None:
+        """The batch with all that follows from it, in one transaction."""
+        with self._ledger.transaction():
+            self._ledger.settle([entry.settled for entry in batch if entry.settled is not None])
+            self._ledger.enter([entry for entry in unsettled if entry.delivery.fence is None])
+            self._ledger.change([entry for entry in unsettled if entry.delivery.fence is not None])
+            self._ledger.promote(self._freed(batch))
+            if reason is not None:
+                self._ledger.pause(reason)
+            self._sender.gate.tell()
+            turn = self._pager.turn() if turning else None
+            self._point("settle.before_commit")
+        return turn
 
     def _followers(self, batch: Iterable[Ended]) -> list[Row]:
         blocking = [entry.row.delivery.record for entry in batch if entry.verdict and self._blocks(entry)]

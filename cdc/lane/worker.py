@@ -92,6 +92,7 @@ class LaneWorker:
         self._look_around()
         self._work()
         self._collect()
+        self._settler.look()
         if self._settler.is_due:
             self._settle()
         elif self._page_waits_for_few:
@@ -115,9 +116,11 @@ class LaneWorker:
         """Takes and sends as much as there is room for; or, where something is suspect, one row at a time."""
         gate, flying = self._sender.gate, self._sender.in_flight
         if gate.wants(flying) and self._may_send and self._has_work():
+            self._settler.finish()
             gate.ask(flying)
         self._take_and_send()
         if not self._sender.in_flight:
+            self._settler.finish()
             gate.leave()
 
     def _take_and_send(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import choose_encoder
@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from cdc.watch import observe
 from cdc.watch.observe import Event
 
+_Metric = TypeVar("_Metric", Counter, Histogram)
 _CLAIM_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5)
 _ATTEMPT_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LATENCY_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 86400)
@@ -31,6 +32,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._lock = threading.Lock()
         self._lanes: set[tuple[str, int]] = set()
+        self._children: dict[tuple[object, ...], Counter | Histogram] = {}
         self._claims()
         self._attempts()
         self._ownership()
@@ -116,21 +118,29 @@ class Metrics:
 
     # ------------------------------------------------------------ what happens
 
+    def _of(self, metric: _Metric, *labels: str) -> _Metric:
+        """The child of these labels, of the metrics that every delivery touches: 3 µs less for its four of them."""
+        key = (metric, *labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*labels)
+        return cast("_Metric", child)
+
     def _on_page(self, event: observe.PageClaimed) -> None:
-        self._pages.labels(event.connector).inc()
-        self._changes.labels(event.connector).inc(event.rows)
-        self._stragglers.labels(event.connector).inc(event.stragglers)
+        self._of(self._pages, event.connector).inc()
+        self._of(self._changes, event.connector).inc(event.rows)
+        self._of(self._stragglers, event.connector).inc(event.stragglers)
         if event.seconds is not None:
-            self._claim_seconds.labels(event.connector).observe(event.seconds)
+            self._of(self._claim_seconds, event.connector).observe(event.seconds)
 
     def _on_attempt(self, event: observe.AttemptEnded) -> None:
-        self._ended.labels(event.connector, event.outcome, event.error_class or "").inc()
-        self._attempt_seconds.labels(event.connector).observe(event.seconds)
+        self._of(self._ended, event.connector, event.outcome, event.error_class or "").inc()
+        self._of(self._attempt_seconds, event.connector).observe(event.seconds)
 
     def _on_settled(self, event: observe.Settled) -> None:
-        self._settled.labels(event.connector, event.outcome, event.guarantee).inc()
+        self._of(self._settled, event.connector, event.outcome, event.guarantee).inc()
         if event.latency_seconds is not None:
-            self._latency.labels(event.connector).observe(event.latency_seconds)
+            self._of(self._latency, event.connector).observe(event.latency_seconds)
 
     def _on_retry(self, event: observe.RetryScheduled) -> None:
         self._retries.labels(event.connector, event.error_class).inc()

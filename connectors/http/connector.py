@@ -86,7 +86,7 @@ class RestConnector:
             return (yield from self._update(values, again=True))
         outcome = judged(options, options.create, response, missing_is_wrong_url=True)
         if isinstance(outcome, Applied):
-            return replace(outcome, external_id=(yield from self._external_id(response, values)))
+            return _named(outcome, (yield from self._external_id(response, values)))
         return outcome
 
     def _update(self, values: Values, *, again: bool = False) -> Exchange:
@@ -97,7 +97,7 @@ class RestConnector:
         if is_gone and options.create is not None and not again:
             return (yield from self._create(values, again=True))
         outcome = judged(options, options.update, response, missing_is_wrong_url=options.create is None)
-        return replace(outcome, external_id=values.external_id) if isinstance(outcome, Applied) else outcome
+        return _named(outcome, values.external_id) if isinstance(outcome, Applied) else outcome
 
     # ------------------------------------------------------------ remove
 
@@ -199,6 +199,10 @@ class ConditionalRestConnector:
     def _classify(self, response: HttpResponse) -> Outcome:
         assert self._options.create is not None  # noqa: S101 - idem
         return judged(self._options, self._options.create, response, missing_is_wrong_url=True)
+
+
+def _named(outcome: Applied, external_id: str | None) -> Applied:
+    return outcome if external_id is None else replace(outcome, external_id=external_id)
 
 
 def _key(key: UUID, role: str) -> UUID:

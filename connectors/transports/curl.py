@@ -1,33 +1,46 @@
 """The delivery path: libcurl's multi interface, one thread, many requests, a few microseconds of CPU each.
 
-The socket-action interface with a selector is used instead of ``CurlMulti.select``, which ends at descriptor 1024.
+The socket-action interface is used instead of ``CurlMulti.select``, which ends at descriptor 1024; with ``poll``, not
+``epoll``: libcurl asks for a socket and drops it again with every request, which costs three system calls there and
+none here. What is the same from request to request is checked, encoded and set once (docs/performance.md).
 """
 
 from __future__ import annotations
 
 import re
-import selectors
+import select
 import socket
 import time
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
 
 import pycurl
 
+from connectors.aws import AwsKeys
 from connectors.channel import Channel
 from connectors.contents import ContentStream, stream_of
 from connectors.exchange import HttpRequest, HttpResponse, TransportFailure
-from connectors.transports.base import IDLE_SECONDS, MAX_HEADER_LINES, Dial, failure, headers_to_send, tls_context
+from connectors.transports.base import (
+    IDLE_SECONDS,
+    MAX_HEADER_LINES,
+    Dial,
+    check_target,
+    failure,
+    headers_to_send,
+    tls_context,
+)
 from outbox.model import ErrorClass
 
 _HERE = frozenset({pycurl.E_SSL_CERTPROBLEM, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_CIPHER})
 _STATUS_LINE = re.compile(r"HTTP/[0-9.]+ ([0-9]{3})\b")
 _EVENTS = {
-    pycurl.POLL_IN: selectors.EVENT_READ,
-    pycurl.POLL_OUT: selectors.EVENT_WRITE,
-    pycurl.POLL_INOUT: selectors.EVENT_READ | selectors.EVENT_WRITE,
+    pycurl.POLL_IN: select.POLLIN,
+    pycurl.POLL_OUT: select.POLLOUT,
+    pycurl.POLL_INOUT: select.POLLIN | select.POLLOUT,
 }
 
 
@@ -41,15 +54,15 @@ class CurlTransport:
         self._idle: list[_Attempt] = []
         self._running: dict[pycurl.Curl, _Attempt] = {}
         self._ended: deque[tuple[Hashable, HttpResponse | TransportFailure]] = deque()
-        self._selector = selectors.DefaultSelector()
-        self._timer: float | None = None
+        self._sockets = select.poll()
+        self._known_headers: Mapping[str, str] | None = None
+        self._known_lines: list[bytes] = []
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, max(concurrency, 4))
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
-        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
 
     def start(self, token: Hashable, request: HttpRequest, deadline_seconds: float) -> None:
-        headers = headers_to_send(request, self._channel)
+        lines = self._lines(request)
         try:
             content = stream_of(request)
         except TransportFailure as problem:
@@ -57,7 +70,7 @@ class CurlTransport:
             return
         attempt = self._idle.pop() if self._idle else _Attempt(self._channel, self._files)
         attempt.prepare(token, deadline_seconds)
-        attempt.set_request(request, headers, deadline_seconds)
+        attempt.set_request(request, lines, deadline_seconds)
         if content is not None:
             attempt.set_content(content)
         self._running[attempt.curl] = attempt
@@ -83,32 +96,33 @@ class CurlTransport:
         self._running.clear()
         self._idle.clear()
         self._multi.close()
-        self._selector.close()
+
+    def _lines(self, request: HttpRequest) -> list[bytes]:
+        """The header lines: for requests with the same headers the same list, unless each of them is signed."""
+        check_target(request, self._channel)
+        if request.headers != self._known_headers or isinstance(self._channel.auth, AwsKeys):
+            self._known_lines = _header_lines(headers_to_send(request, self._channel))
+            self._known_headers = dict(request.headers)
+        return self._known_lines
 
     def _act(self, wait_seconds: float) -> None:
-        if self._timer is not None:
-            wait_seconds = max(0.0, min(wait_seconds, self._timer - time.monotonic()))
-        for key, events in self._wait(wait_seconds):
-            mask = (pycurl.CSELECT_IN if events & selectors.EVENT_READ else 0) | (
-                pycurl.CSELECT_OUT if events & selectors.EVENT_WRITE else 0
+        timer = self._multi.timeout()  # asked once a round: libcurl would tell of it three times per request
+        wait = wait_seconds * 1000 if timer < 0 else min(wait_seconds * 1000, timer)
+        for descriptor, events in self._sockets.poll(wait):
+            mask = (pycurl.CSELECT_IN if events & ~select.POLLOUT else 0) | (
+                pycurl.CSELECT_OUT if events & ~select.POLLIN else 0
             )
-            self._multi.socket_action(key.fd, mask)
-        if self._timer is not None and time.monotonic() >= self._timer:
-            self._timer = None
+            self._multi.socket_action(descriptor, mask)
+        if self._multi.timeout() == 0:
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
         self._collect()
 
-    def _wait(self, seconds: float) -> list[tuple[selectors.SelectorKey, int]]:
-        return self._selector.select(seconds)
-
     def _watch(self, what: int, descriptor: int, _multi: object, _data: object) -> None:
-        with suppress(KeyError):  # a descriptor number that libcurl closed and got again is registered anew
-            self._selector.unregister(descriptor)
         if what in _EVENTS:
-            self._selector.register(descriptor, _EVENTS[what])
-
-    def _set_timer(self, milliseconds: int) -> None:
-        self._timer = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+            self._sockets.register(descriptor, _EVENTS[what])
+        else:
+            with suppress(KeyError):
+                self._sockets.unregister(descriptor)
 
     def _collect(self) -> None:
         more = 1
@@ -152,36 +166,54 @@ class _Attempt:
         self.token: Hashable = None
         self._opened: list[socket.socket] = []
         self._content: ContentStream | None = None
+        self._method: tuple[str, bool] | None = None
+        self._url = ""
+        self._lines: list[bytes] = []
         self._set_for_good()
 
     def prepare(self, token: Hashable, deadline_seconds: float) -> None:
         self.token = token
         self._give_up = time.monotonic() + deadline_seconds
-        self._sent = self._again = self._headers_done = False
+        self._sent = self._again = False
         self._dial = Dial(self._channel)
-        self._status = self._header_bytes = self._header_lines = 0
+        self._header_bytes = self._header_lines = 0
         self._too_much = ""
         self._broken: TransportFailure | None = None
-        self._headers: dict[str, str] = {}
+        self._head: list[bytes] = []
         self._body = bytearray()
 
-    def set_request(self, request: HttpRequest, headers: dict[str, str], deadline_seconds: float) -> None:
+    def set_request(self, request: HttpRequest, lines: list[bytes], deadline_seconds: float) -> None:
+        """Sets what the request before this one had otherwise: of ten options two."""
         curl = self.curl
+        has_body = bool(request.body) or request.method in ("POST", "PUT", "PATCH")
+        if self._method != (request.method, has_body):
+            self._set_method(request.method, has_body=has_body)
+        if has_body:
+            curl.setopt(pycurl.POSTFIELDS, request.body)
+        if self._url != request.url:
+            curl.setopt(pycurl.URL, request.url)
+            self._url = request.url
+        if self._lines is not lines:
+            curl.setopt(pycurl.HTTPHEADER, lines)
+            self._lines = lines
+        curl.setopt(pycurl.TIMEOUT_MS, max(1, int(deadline_seconds * 1000)))
+
+    def _set_method(self, method: str, *, has_body: bool) -> None:
+        curl = self.curl
+        self._method = None
         curl.setopt(pycurl.NOBODY, 0)
         curl.setopt(pycurl.HTTPGET, 1)
-        if request.body or request.method in ("POST", "PUT", "PATCH"):
+        if has_body:
             curl.setopt(pycurl.POST, 1)
-            curl.setopt(pycurl.POSTFIELDS, request.body)
-        if request.method == "HEAD":
+        if method == "HEAD":
             curl.setopt(pycurl.NOBODY, 1)
-        curl.setopt(pycurl.CUSTOMREQUEST, request.method)
-        curl.setopt(pycurl.URL, request.url)
-        curl.setopt(pycurl.HTTPHEADER, _header_lines(headers))
-        curl.setopt(pycurl.TIMEOUT_MS, max(1, int(deadline_seconds * 1000)))
+        curl.setopt(pycurl.CUSTOMREQUEST, method)
+        self._method = (method, has_body)
 
     def set_content(self, content: ContentStream) -> None:
         """What is sent in place of the body: piece by piece, of a size that is told beforehand."""
         self._content = content
+        self._method = None  # the next request begins anew
         self.curl.setopt(pycurl.UPLOAD, 1)
         self.curl.setopt(pycurl.INFILESIZE_LARGE, len(content))
         self.curl.setopt(pycurl.READFUNCTION, self._next_piece)
@@ -259,21 +291,8 @@ class _Attempt:
         if self._header_bytes > self._channel.max_header_bytes or self._header_lines > MAX_HEADER_LINES:
             self._too_much = "the headers of the answer are larger than the limit"
             return -1
-        if not self._headers_done:
-            self._read_header(line)
+        self._head.append(line)
         return None
-
-    def _read_header(self, line: bytes) -> None:
-        text = line.decode("latin-1").strip()
-        if status := _STATUS_LINE.match(text):
-            self._status = int(status[1])
-            self._headers = {}
-        elif text:
-            name, _, value = text.partition(":")
-            known = self._headers.get(name.lower())
-            self._headers[name.lower()] = value.strip() if known is None else f"{known}, {value.strip()}"
-        else:
-            self._headers_done = self._status >= 200
 
     def _take_body(self, chunk: bytes) -> int | None:
         room = self._channel.max_answer_bytes - len(self._body)
@@ -295,8 +314,9 @@ class _Attempt:
         self._let_go()
         if self._broken is not None:
             return self._broken
-        if self._headers_done:
-            return HttpResponse(self._status, self._headers, bytes(self._body), complete=code is None)
+        status, headers = _read_head(b"".join(self._head))
+        if status:
+            return HttpResponse(status, headers, bytes(self._body), complete=code is None)
         if code in _HERE and not self._sent:
             return TransportFailure(ErrorClass.MISCONFIGURED, f"{text}; check the files of tls", sent=False)
         return failure(self._reason(code, text), sent=self._sent, refused=self._dial.refused)
@@ -316,3 +336,24 @@ def _header_lines(headers: dict[str, str]) -> list[bytes]:
     if not any(name.lower() == "content-type" for name in headers):
         lines.append("Content-Type:")
     return [line.encode("latin-1") for line in lines]
+
+
+@lru_cache(maxsize=64)  # 3 µs per answer: most have the same head as the one before, but for its Date
+def _read_head(head: bytes) -> tuple[int, Mapping[str, str]]:
+    """Status and headers of the final answer (names in lower case); 0 where they are not complete.
+
+    Interim answers go before it; what follows it are trailers, which nobody asked for.
+    """
+    status = 0
+    headers: dict[str, str] = {}
+    for line in head.decode("latin-1").split("\n")[:-1]:  # whole lines only: a cut one ends nothing
+        text = line.strip()
+        if found := _STATUS_LINE.match(text):
+            status, headers = int(found[1]), {}
+        elif text:
+            name, _, value = text.partition(":")
+            known = headers.get(name.lower())
+            headers[name.lower()] = value.strip() if known is None else f"{known}, {value.strip()}"
+        elif status >= 200:
+            return status, MappingProxyType(headers)
+    return 0, MappingProxyType({})

@@ -1,5 +1,5 @@
 -- The statements of the claim protocol: claim, settle, recover. Each is run under the lane's row lock
--- (hold_lane) unless it only reads.
+-- (hold_lane; settle takes it itself) unless it only reads.
 
 -- hold_lane
 -- Locks the lane for this transaction and proves that the lease is still ours; no row means it is lost.
@@ -247,35 +247,71 @@ LEFT JOIN LATERAL (
 ORDER BY c.id;
 
 -- settle
--- The exactly-once ledger entry of each settled change; a second one for the same generation is refused.
-INSERT INTO outbox.audit (connector, guarantee, change_id, event_id, generation, attempt, record_type, record_key,
-                          operation, outcome, mapping_version, actor, request_hash, answer)
-SELECT %(connector)s, %(guarantee)s, u.*
-FROM unnest(%(change_id)s::bigint[], %(event_id)s::uuid[], %(generation)s::int[], %(attempt)s::int[],
-            %(record_type)s::text[], %(record_key)s::text[], %(operation)s::text[], %(outcome)s::text[],
-            %(mapping_version)s::text[], %(actor)s::text[], %(request_hash)s::text[], %(answer)s::jsonb[]) AS u;
+-- The end of deliveries: the exactly-once ledger entry of each (a second one for the same generation is refused), what
+-- the platform holds now for each record (never set back to an older change), and of dead letters whose newer change was
+-- applied, because the truth has arrived without them. One statement, which may be a transaction of its own: it locks the
+-- lane as hold_lane does, and writes nothing where that is lost. Its snapshot may be older than that lock, so dead letters
+-- are locked, too, which looks at their newest state.
+WITH mine AS MATERIALIZED (
+    SELECT FROM outbox.lane
+    WHERE connector = %(connector)s AND lane = %(lane)s AND owner = %(owner)s AND epoch = %(epoch)s
+      AND leased_until > clock_timestamp()
+    FOR UPDATE
+), settled AS MATERIALIZED (
+    SELECT u.*
+    FROM mine, unnest(
+        %(change_id)s::bigint[], %(event_id)s::uuid[], %(generation)s::int[], %(attempt)s::int[], %(record_type)s::text[],
+        %(record_key)s::text[], %(operation)s::text[], %(outcome)s::text[], %(mapping_version)s::text[], %(actor)s::text[],
+        %(request_hash)s::text[], %(answer)s::jsonb[], %(is_latest)s::bool[], %(external_id)s::text[], %(version)s::text[],
+        %(absent)s::bool[], %(xid)s::bigint[], %(command_id)s::bigint[], %(content_hash)s::text[])
+        AS u (change_id, event_id, generation, attempt, record_type, record_key, operation, outcome, mapping_version, actor,
+              request_hash, answer, is_latest, external_id, version, absent, xid, command_id, content_hash)
+), noted AS (
+    INSERT INTO outbox.audit (connector, guarantee, change_id, event_id, generation, attempt, record_type, record_key,
+                              operation, outcome, mapping_version, actor, request_hash, answer)
+    SELECT %(connector)s, %(guarantee)s, s.change_id, s.event_id, s.generation, s.attempt, s.record_type, s.record_key,
+           s.operation, s.outcome, s.mapping_version, s.actor, s.request_hash, s.answer
+    FROM settled s
+    RETURNING 1
+), remembered AS (
+    INSERT INTO outbox.remote_object AS r (connector, record_type, record_key, external_id, version, absent, change_id, xid,
+                                           command_id, content_hash)
+    SELECT %(connector)s, s.record_type, s.record_key, s.external_id, s.version, s.absent, s.change_id, s.xid::text::xid8,
+           s.command_id, s.content_hash
+    FROM settled s
+    WHERE s.is_latest
+    ON CONFLICT (connector, record_type, record_key) DO UPDATE
+    SET external_id = excluded.external_id, version = excluded.version, absent = excluded.absent,
+        change_id = excluded.change_id, xid = excluded.xid, command_id = excluded.command_id,
+        content_hash = excluded.content_hash, applied_at = clock_timestamp()
+    WHERE r.change_id <= excluded.change_id OR r.xid = excluded.xid
+), behind AS (
+    SELECT d.*
+    FROM settled s
+    CROSS JOIN LATERAL (
+        SELECT * FROM outbox.delivery o
+        WHERE o.connector = %(connector)s AND o.record_type = s.record_type AND o.record_key = s.record_key
+          AND o.change_id < s.change_id AND o.state = 'dead'
+        OFFSET 0
+        FOR UPDATE
+    ) d
+    WHERE s.is_latest AND NOT %(dead_blocks)s AND (SELECT count(*) FROM noted) > 0  -- first what was applied, then these
+), superseded AS (
+    INSERT INTO outbox.audit (change_id, event_id, generation, attempt, connector, record_type, record_key, operation,
+                              outcome, guarantee, mapping_version, actor)
+    SELECT b.change_id, b.event_id, b.generation, b.attempts, b.connector, b.record_type, b.record_key, b.operation,
+           'superseded', b.guarantee, b.mapping_version, (SELECT c.actor FROM outbox.change c WHERE c.id = b.change_id)
+    FROM behind b
+), gone AS (
+    DELETE FROM outbox.delivery d USING behind b WHERE d.connector = b.connector AND d.change_id = b.change_id
+)
+SELECT EXISTS (SELECT FROM mine) AS held;
 
 -- leave_delivery
 -- Settled rows leave outbox.delivery; only the attempt that holds the fence may take them out.
 DELETE FROM outbox.delivery d
 USING unnest(%(change_id)s::bigint[], %(fence)s::bigint[]) AS u (change_id, fence)
 WHERE d.connector = %(connector)s AND d.change_id = u.change_id AND d.state = 'in_flight' AND d.fence = u.fence;
-
--- remember
--- What the platform holds now for each record; never set back to an older change.
-INSERT INTO outbox.remote_object AS r (connector, record_type, record_key, external_id, version, absent, change_id, xid,
-                                       command_id, content_hash)
-SELECT %(connector)s, u.record_type, u.record_key, u.external_id, u.version, u.absent, u.change_id, u.xid::text::xid8,
-       u.command_id, u.content_hash
-FROM unnest(%(record_type)s::text[], %(record_key)s::text[], %(external_id)s::text[], %(version)s::text[],
-            %(absent)s::bool[], %(change_id)s::bigint[], %(xid)s::bigint[], %(command_id)s::bigint[],
-            %(content_hash)s::text[])
-     AS u (record_type, record_key, external_id, version, absent, change_id, xid, command_id, content_hash)
-ON CONFLICT (connector, record_type, record_key) DO UPDATE
-SET external_id = excluded.external_id, version = excluded.version, absent = excluded.absent,
-    change_id = excluded.change_id, xid = excluded.xid, command_id = excluded.command_id,
-    content_hash = excluded.content_hash, applied_at = clock_timestamp()
-WHERE r.change_id <= excluded.change_id OR r.xid = excluded.xid;
 
 -- enter_delivery
 -- Rows of a page that become open work: failed, doubtful, held behind another, or still in flight.
@@ -328,26 +364,6 @@ FROM unnest(%(change_id)s::bigint[], %(fence)s::bigint[], %(state)s::text[], %(a
      AS u (change_id, fence, state, attempts, due_in, error_class, error_fingerprint, last_error, last_answer, request_hash,
            doubt)
 WHERE d.connector = %(connector)s AND d.change_id = u.change_id AND d.state = 'in_flight' AND d.fence = u.fence;
-
--- supersede_dead
--- Dead letters of a record whose newer change was applied: the truth has arrived without them.
-WITH gone AS (
-    SELECT d.*
-    FROM unnest(%(record_type)s::text[], %(record_key)s::text[], %(change_id)s::bigint[]) AS a (record_type, record_key, change_id)
-    CROSS JOIN LATERAL (
-        SELECT * FROM outbox.delivery o
-        WHERE o.connector = %(connector)s AND o.record_type = a.record_type AND o.record_key = a.record_key
-          AND o.change_id < a.change_id AND o.state = 'dead'
-        OFFSET 0
-    ) d
-), noted AS (
-    INSERT INTO outbox.audit (change_id, event_id, generation, attempt, connector, record_type, record_key, operation,
-                              outcome, guarantee, mapping_version, actor)
-    SELECT g.change_id, g.event_id, g.generation, g.attempts, g.connector, g.record_type, g.record_key, g.operation,
-           'superseded', g.guarantee, g.mapping_version, (SELECT c.actor FROM outbox.change c WHERE c.id = g.change_id)
-    FROM gone g
-)
-DELETE FROM outbox.delivery d USING gone g WHERE d.connector = g.connector AND d.change_id = g.change_id;
 
 -- promote_next
 -- The first open delivery of each record, where it was held, becomes due; not while another was perhaps applied.

@@ -9,8 +9,10 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from outbox import db as outbox_db
+from outbox.claims import Settled
 from outbox.lanes import LeaseLost, note_fenced
 from outbox.ledger import LaneLedger
+from outbox.model import AuditOutcome, RemoteObject
 from tests.harness.lanes import POLICY, TYPE, Hand, expire_leases, registered, take, write
 from tests.harness.platform import Crash, Platform
 
@@ -50,6 +52,22 @@ def test_an_old_epoch_writes_nothing_though_the_owner_is_the_same(db: outbox_db.
     assert again is not None
     assert not may_write(hand.ledger)
     assert may_write(LaneLedger(hand.connection, again, POLICY.guarantee))
+
+
+@pytest.mark.parametrize("loss", ["lease over", "old epoch"])
+def test_a_settle_without_the_lane_writes_nothing(db: outbox_db.Connection, hand: Hand, loss: str) -> None:
+    """It proves the lane by itself, for it may be a transaction of its own."""
+    write(db, "r")
+    (row,) = hand.worker._pager._read(hand.ledger.state().token).rows
+    settled = Settled(row.delivery, AuditOutcome.APPLIED, remote=RemoteObject(change_id=row.delivery.change.id))
+    if loss == "old epoch":
+        hand.owner.release(hand.lane)
+        assert hand.owner.acquire([POLICY.connector]) is not None
+    else:
+        expire_leases(db)
+    with pytest.raises(LeaseLost):
+        hand.ledger.settle([settled])
+    assert db.execute("SELECT FROM outbox.audit UNION ALL SELECT FROM outbox.remote_object").fetchall() == []
 
 
 def test_a_lease_that_is_over_is_not_extended(db: outbox_db.Connection, hand: Hand) -> None:

@@ -8,6 +8,8 @@ LEDGER, PAGER, WORKER = "outbox/sql/ledger.sql", "cdc/lane/pager.py", "cdc/lane/
 LANE, EDGES = "tests/integration/test_lane.py::", "tests/integration/test_protocol_edges.py::"
 FENCING, POISON = "tests/integration/test_fencing.py::", "tests/integration/test_poison.py::"
 
+_OF_SETTLE = "\n      AND leased_until > clock_timestamp()\n    FOR UPDATE\n), settled"
+
 MUTANTS = (
     Mutant(
         "owner-at-claim",
@@ -40,6 +42,31 @@ MUTANTS = (
         "AND owner = %(owner)s AND epoch = %(epoch)s\n  AND leased_until > clock_timestamp()\nFOR UPDATE",
         "AND leased_until > clock_timestamp()\nFOR UPDATE",
         f"{LANE}test_a_worker_without_its_lease_can_write_nothing",
+        (Edit(LEDGER, f"AND owner = %(owner)s AND epoch = %(epoch)s{_OF_SETTLE}", _OF_SETTLE),),
+    ),
+    Mutant(
+        "epoch-at-settle",
+        "a settle that is a transaction of its own writes nothing under an old epoch",
+        LEDGER,
+        f"AND epoch = %(epoch)s{_OF_SETTLE}",
+        _OF_SETTLE,
+        f"{FENCING}test_a_settle_without_the_lane_writes_nothing[old epoch]",
+    ),
+    Mutant(
+        "lease-at-settle",
+        "a settle that is a transaction of its own writes nothing when the lease is over",
+        LEDGER,
+        _OF_SETTLE,
+        "\n    FOR UPDATE\n), settled",
+        f"{FENCING}test_a_settle_without_the_lane_writes_nothing[lease over]",
+    ),
+    Mutant(
+        "held-at-settle",
+        "a settle that wrote nothing is the end of its worker",
+        "outbox/ledger.py",
+        'if row is None or not row["held"]:',
+        "if row is None:",
+        f"{FENCING}test_a_settle_without_the_lane_writes_nothing[lease over]",
     ),
     Mutant(
         "lease-over-stays-over",
@@ -194,8 +221,8 @@ MUTANTS = (
         "drain-claims-nothing",
         "a worker that ends takes no further page",
         "cdc/lane/settler.py",
-        "turn = self._pager.turn() if turning and self._pager.ends_after(placed) else None",
-        "turn = self._pager.turn() if self._pager.ends_after(placed) else None",
+        "turning = turning and self._pager.ends_after(placed)",
+        "turning = self._pager.ends_after(placed)",
         f"{EDGES}test_draining_claims_no_further_page",
     ),
     Mutant(

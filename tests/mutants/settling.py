@@ -8,6 +8,7 @@ LEDGER, SETTLER, VERDICT = "outbox/sql/ledger.sql", "cdc/lane/settler.py", "cdc/
 SCHEMA = "migrations/sql/0001_ledger.up.sql"
 LANE, EDGES = "tests/integration/test_lane.py::", "tests/integration/test_protocol_edges.py::"
 RECORD, TABLES = "tests/integration/test_record_state.py::", "tests/integration/test_schema.py::"
+POSTED = "tests/integration/test_posted.py::"
 RULES, DOUBT = "tests/unit/test_verdict.py::", "tests/integration/test_doubt.py::"
 
 MUTANTS = (
@@ -18,6 +19,22 @@ MUTANTS = (
         "CREATE UNIQUE INDEX audit_settles_once",
         "CREATE INDEX audit_settles_once",
         f"{TABLES}test_a_change_settles_once_per_connector_and_generation",
+    ),
+    Mutant(
+        "posted-waited-for",
+        "nothing else is asked of the database while a settle is under way",
+        "outbox/ledger.py",
+        "        self._posted.wait()\n",
+        "",
+        f"{POSTED}test_whatever_else_the_lane_asks_waits_for_its_settle",
+    ),
+    Mutant(
+        "posted-believed-late",
+        "what is posted counts when its answer says so",
+        "outbox/ledger.py",
+        "if not self._posted.take():",
+        "if self._posted.take() is None:",
+        f"{POSTED}test_a_settle_under_way_writes_nothing_when_the_lane_is_taken_meanwhile",
     ),
     Mutant(
         "one-in-flight",
@@ -128,8 +145,8 @@ MUTANTS = (
         "memory-never-back",
         "what is remembered of the platform is never set back to an older change",
         LEDGER,
-        "WHERE r.change_id <= excluded.change_id OR r.xid = excluded.xid;",
-        ";",
+        "    WHERE r.change_id <= excluded.change_id OR r.xid = excluded.xid\n",
+        "",
         f"{RECORD}test_what_is_remembered_of_a_record_never_goes_back",
     ),
     Mutant(
