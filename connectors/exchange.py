@@ -72,7 +72,7 @@ class HttpConnector(Protocol):
     window_seconds: float | None
     """EXACT_WINDOW: how long the platform remembers our key."""
     quiet_seconds: float
-    """VERIFY: how long a late copy of a request may live before asking the platform is conclusive."""
+    """How long a late copy of a request may live. VERIFY asks the platform only then; EXACT_CAS lets a delete leave."""
 
     def exchange(self, delivery: Delivery, message: Message, remote: RemoteObject | None) -> Exchange:
         """The requests of one delivery. A failure of the transport is thrown in at the ``yield``."""

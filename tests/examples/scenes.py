@@ -33,6 +33,9 @@ DOCUMENT = Table(
     "convert_to(%(text)s, 'UTF8')",
     {"title": "'A ruling'", "classification": "'public'", "content_type": "'application/pdf'"},
 )
+RECORDING = Table(
+    "hms.recording", "file", others={"case_no": "'A-17'", "title": "'A hearing'", "sha256": "sha256(%(text)s)"}
+)
 SCHEDULE = Table("public.hearing_schedule", "case_number")
 
 
@@ -156,6 +159,21 @@ def webdav(stage: Stage) -> Iterator[Scene]:
 
 
 @contextmanager
+def documents(stage: Stage) -> Iterator[Scene]:
+    """Each row names a file that holds its own name; only the folder of the files is another one here."""
+    files = stage.place("documents")
+    for name in ("First", "Second", "Changed"):
+        (files / name).write_text(name)
+    config = stage.folder / "sync-config.yml"
+    config.write_text(config.read_text().replace("/srv/hms/documents", str(files)))
+    with wsgidav(stage.servers) as url:
+        court = stage.servers / "files" / "court"
+        court.mkdir()
+        environment = {"ARCHIVE_URL": f"{url}/court", **_login("ARCHIVE", "hms", "secret")}
+        yield Scene(environment, RECORDING, {"Archive": lambda: sorted(contents(court, "recordings/recording-*"))})
+
+
+@contextmanager
 def s3(stage: Stage) -> Iterator[Scene]:
     with seaweedfs(stage.servers) as url:
         environment = {"BUCKET_URL": f"{url}/published", "BUCKET_KEY_ID": "test", "BUCKET_SECRET": "testsecret"}
@@ -223,6 +241,7 @@ def _login(prefix: str, user: str, password: str) -> dict[str, str]:
 SCENES: dict[str, Setting] = {
     "arcgis": arcgis,
     "caldav": caldav,
+    "documents": documents,
     "file": file,
     "http": http,
     "ogc_features": ogc_features,

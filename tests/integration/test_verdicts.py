@@ -66,6 +66,7 @@ def office(dsn: str, tmp_path: Path, receiver: Careless) -> Iterator[Office]:
             "url": receiver.url,
             "allow_addresses": ["127.0.0.0/8"],
             "deadline": "1s",
+            "options": {"quiet": "500ms"},
             "retry": {"base": "50ms", "max": "500ms"},
             "routes": {"hearing": {"mapping": "for_diary"}},
         }
