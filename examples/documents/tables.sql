@@ -6,5 +6,5 @@ CREATE TABLE hms.recording (
     title        text NOT NULL,
     content_type text NOT NULL DEFAULT 'video/mp4',
     file         text NOT NULL,
-    sha256       bytea NOT NULL
+    sha256       bytea  -- of the file, where the application knows it
 );

@@ -33,9 +33,7 @@ DOCUMENT = Table(
     "convert_to(%(text)s, 'UTF8')",
     {"title": "'A ruling'", "classification": "'public'", "content_type": "'application/pdf'"},
 )
-RECORDING = Table(
-    "hms.recording", "file", others={"case_no": "'A-17'", "title": "'A hearing'", "sha256": "sha256(%(text)s)"}
-)
+RECORDING = Table("hms.recording", "file", others={"case_no": "'A-17'", "title": "'A hearing'"})
 SCHEDULE = Table("public.hearing_schedule", "case_number")
 
 

@@ -227,7 +227,7 @@ def test_operator_and_daemon_may_store_a_verdict_and_an_auditor_reads_it(stored:
 
 def test_another_url_or_another_option_is_another_subject_and_cosmetics_are_not(office: Office) -> None:
     first = kit_of(office).registration.subject
-    change(office, url=diary(office)["url"].rstrip("/"), concurrency=3, options={})
+    change(office, url=diary(office)["url"].rstrip("/"), concurrency=3, options={"quiet": "500ms"})
     assert kit_of(office).registration.subject == first
     change(office, options={"conflict": "theirs", "not_applied": [429]})
     second = kit_of(office).registration.subject
