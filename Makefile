@@ -36,7 +36,7 @@ dev: $(DEV) ## Make .venv with hms-sync and the tools of developers in it
 
 .PHONY: test
 test: $(DEV) ## Run all tests on a PostgreSQL of their own
-	@$(BIN)/pytest $(if $(ARGS),$(ARGS),--quiet --numprocesses=3 --dist=loadfile)
+	@$(BIN)/pytest $(if $(ARGS),$(ARGS),--quiet --numprocesses=3 --dist=loadfile --no-loadscope-reorder)
 
 .PHONY: chaos
 chaos: $(DEV) ## Kill, stop and cut everything for minutes, then count what arrived (ARGS=--long: by the ten thousand)
