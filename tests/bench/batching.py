@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
-
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.bench.courier import drained, quick_receiver, reference
 from tests.bench.figure import Figure
 from tests.bench.place import Place
 
 _CHANGES, _AT_ONCE = 100_000, 500
-_COPY = "CREATE TABLE public.copy (id bigint PRIMARY KEY, title text NOT NULL, version bigint NOT NULL)"
+_COPY = "CREATE TABLE copy (id INTEGER PRIMARY KEY, title TEXT NOT NULL, version INTEGER NOT NULL)"
 _WAIVER = "speed is what is measured here"
 
 
@@ -32,19 +31,11 @@ def batching(place: Place, say: Callable[[str], None], scale: float) -> Iterator
 
 
 def _table(place: Place) -> dict[str, Any]:
-    """A table of a second database of the same server."""
-    name = f"{conninfo_to_dict(place.dsn)['dbname']}_copy"
-    place.execute(f"CREATE DATABASE {name}")
-    parts = conninfo_to_dict(place.dsn)
-    with psycopg.connect(make_conninfo(place.dsn, dbname=name), autocommit=True) as connection:
+    """A table of an SQLite file: a server of its own would take the cores that are measured."""
+    path = place.folder / "copy.db"
+    with closing(sqlite3.connect(path)) as connection:
         connection.execute(_COPY)
-    return {
-        "kind": "sql",
-        "url": f"postgresql://{parts['host']}:{parts['port']}/{name}",
-        "auth": {"basic": {"username": parts["user"], "password": parts["password"]}},
-        "allow_addresses": ["127.0.0.0/8"],
-        "options": {"table": "public.copy", "key": ["id"], "unencrypted": True},
-    } | _common()
+    return {"kind": "sql", "url": f"sqlite:///{path}", "options": {"table": "copy", "key": ["id"]}} | _common()
 
 
 def _file(place: Place) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,10 +53,16 @@ def daemon(place: Place, config: Path) -> Iterator[Iterator[dict[str, Any]]]:
     ):
         assert process.stdout is not None
         try:
-            yield (json.loads(line) for line in process.stdout)
+            yield _told(process.stdout, config)
         finally:
             process.kill()
     place.execute("UPDATE outbox.lane SET owner = NULL, leased_until = '-infinity'")
+    place.execute("DELETE FROM outbox.worker")  # the next one need not leave a share to the dead
+
+
+def _told(lines: Iterable[str], config: Path) -> Iterator[dict[str, Any]]:
+    yield from map(json.loads, lines)
+    raise SystemExit("the daemon ended: " + config.with_suffix(".log").read_text()[-2000:])
 
 
 def registered(place: Place, config: Path, connectors: Sequence[str]) -> None:
@@ -90,7 +96,7 @@ def until(lines: Iterator[dict[str, Any]], changes: int) -> Run:
             return Run(told["settled"] / seconds, (told["cpu"] - start["cpu"]) / told["settled"] * 1000, told["rss"])
         if time.monotonic() > give_up:
             raise SystemExit(f"the daemon settled {told['settled']} of {changes} in {_GIVE_UP_SECONDS:.0f} s")
-    raise SystemExit("the daemon ended; see its log")
+    raise AssertionError("unreachable: the lines of a daemon never end")
 
 
 def reference(place: Place, kind: str, url: str, changes: int) -> Run:

@@ -14,7 +14,7 @@ from tests.bench.place import Place
 
 _CHANGES, _AT_ONCE, _CONNECTORS = 30_000, 64, 3
 _PERSON = {"actor": "bench", "reason": "all begin at the same moment"}
-_OWNERS = "SELECT count(DISTINCT owner) FROM outbox.lane WHERE connector = 'shared' AND owner IS NOT NULL"
+_OWNERS = "SELECT count(DISTINCT owner) FROM outbox.lane WHERE connector = 'shared' HAVING bool_and(owner IS NOT NULL)"
 
 
 def fanning(place: Place, say: Callable[[str], None], scale: float) -> Iterator[Figure]:
@@ -57,7 +57,7 @@ def _together(place: Place, config: Path, count: int, changes: int) -> float:
         operate.pause(connection, "shared", **_PERSON)
         place.fill(changes)
         daemons = [stack.enter_context(daemon(place, config)) for _ in range(count)]
-        wait_until(lambda: place.execute(_OWNERS)[0][0] == count, f"{count} daemons never shared the lanes")
+        wait_until(lambda: place.execute(_OWNERS) == [(count,)], f"{count} daemons never shared the lanes")
         operate.resume(connection, "shared", **_PERSON)
         return changes / _seconds(daemons, changes)
 

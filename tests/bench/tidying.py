@@ -16,7 +16,9 @@ from tests.bench.place import Place
 
 _CHANGES, _SIZE = 40_000, 5_000
 _UPDATE = "UPDATE public.hearing SET version = version + 1 WHERE id = 1"
-_LAST = "SELECT last_value FROM outbox.change_id_seq"
+_FIRST = 10_000_000
+"""Beyond the partitions that are there."""
+_COUNT = "SELECT count(*) FROM outbox.change"
 
 
 class Application:
@@ -52,9 +54,11 @@ def tidying(place: Place, say: Callable[[str], None], scale: float) -> Iterator[
         with Application(place.dsn) as quiet:
             time.sleep(5)
         with Application(place.dsn) as meanwhile:
-            made = len(partitions.ensure_partitions(connection, ahead=changes // _SIZE, size=_SIZE).done)
+            ahead = changes // _SIZE
+            made = len(partitions.ensure_partitions(connection, ahead, _SIZE, newest=_FIRST).done)
+        place.execute("SELECT setval('outbox.change_id_seq', %s)", _FIRST)
         place.fill(changes)
-        drained(place, config, place.execute(_LAST)[0][0])
+        drained(place, config, place.execute(_COUNT)[0][0])
         with Application(place.dsn) as later:
             dropped = len(retention.drop_expired(connection, timedelta(0)).done)
     for name, count, application in (("made", made, meanwhile), ("dropped", dropped, later)):
