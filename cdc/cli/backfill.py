@@ -12,7 +12,7 @@ import simplejson
 import typer
 
 from cdc.cli.ending import Exit
-from cdc.cli.options import Actor, Reason
+from cdc.cli.options import Actor, Reason, key_values
 from cdc.cli.output import Output
 from cdc.cli.session import acting_person, session_of
 from outbox import backfill as chunkwise
@@ -61,7 +61,7 @@ def backfill(
     session = session_of(context)
     person = Person(acting_person(actor), reason)
     with session.database() as connection:
-        key = key_parts(connection, record_type, _written(after)) if after is not None else None
+        key = key_parts(connection, record_type, key_values(after)) if after is not None else None
         order = Order(connector, record_type, key)
         account = Account(connector, record_type, chunkwise.begin(connection, order, person))
         total = chunkwise.rows_estimated(connection, record_type) if key is None else None
@@ -103,15 +103,6 @@ def _awaited(placed: Placed, chunk: Chunk) -> bool:
             return False
         time.sleep(_LOOK_SECONDS)
     return True
-
-
-def _written(key: str) -> Json:
-    """A key as the command line takes it: one value, or a JSON array of several."""
-    try:
-        parts = simplejson.loads(key, use_decimal=True)
-    except ValueError:
-        return key
-    return parts if isinstance(parts, list) else key
 
 
 def _tell(output: Output, account: Account) -> None:

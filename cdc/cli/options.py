@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeAlias, get_type_hints
 import simplejson
 import typer
 
+from outbox.model import Json
 from outbox.selector import Selector
 
 _AGE = re.compile(r"(\d+)\s*(s|m|h|d)")
@@ -39,11 +40,16 @@ def record(text: str) -> tuple[str, str]:
 
 def _canonical(key: str) -> str:
     """A key of several columns as the log writes it, whatever the blanks between its values."""
+    parts = key_values(key)
+    return simplejson.dumps(parts, use_decimal=True, ensure_ascii=False) if isinstance(parts, list) else key
+
+
+def key_values(key: str) -> str | list[Json]:
+    """A key as the command line takes it: one value, or the values of a JSON array."""
     try:
-        parts = simplejson.loads(key, use_decimal=True) if key.startswith("[") else key
+        return simplejson.loads(key, use_decimal=True) if key.startswith("[") else key
     except ValueError:
         return key
-    return simplejson.dumps(parts, use_decimal=True, ensure_ascii=False) if isinstance(parts, list) else key
 
 
 Connector: TypeAlias = Annotated[str | None, typer.Option("--connector", help="Only this connector.")]
