@@ -21,7 +21,7 @@ def misfits(built: Built, definition: Mapping[str, Json]) -> Iterator[tuple[str,
     if not isinstance(built.connector, BatchConnector):
         return
     session = built.connector.open(built.channel, built.settings.deadline.total_seconds())
-    if isinstance(session, TableSession):
+    if isinstance(session, TableSession) and session.problem() is None:  # one look for all routes
         for record_type, route in definition["routes"].items():
             shape = _shape(simplejson.loads(route["mapping"]))
             for sentence in session.misfits(shape) if shape else ():

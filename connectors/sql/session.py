@@ -104,11 +104,8 @@ class SqlSession:
         return None
 
     def misfits(self, shape: Mapping[str, str | None]) -> Sequence[str]:
-        try:
-            self._open(keep=False)
-        except _Failure:
-            return []  # see problem()
-        self._drop()
+        if not self._columns and self.problem() is not None:
+            return []
         return list(misfits(self._options.table, self._columns, shape))
 
     def cut(self) -> None:
