@@ -70,7 +70,8 @@ class Hand:
     def step(self, times: int = 1) -> None:
         """So many rounds, each with the newest id known."""
         for _ in range(times):
-            row = self.connection.execute("SELECT last_value FROM outbox.change_id_seq").fetchone()
+            free = self.ledger._connection  # a statement that was posted may still have the connection
+            row = free.execute("SELECT last_value FROM outbox.change_id_seq").fetchone()
             assert row is not None
             self.tide.observe(row["last_value"])
             self.worker.step()
