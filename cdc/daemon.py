@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import psycopg
 
-from cdc import migrate, ownership
+from cdc import ownership, revisions
 from cdc.assembly import assemble
 from cdc.config import Config
 from cdc.housekeeping import Housekeeping
@@ -127,7 +127,7 @@ class Daemon:
     # ------------------------------------------------------------ before the start
 
     def _check_database(self) -> None:
-        if missing := migrate.pending(self._dsn):
+        if missing := revisions.pending(self._dsn):
             raise HmsSyncError(f"the outbox lacks {len(missing)} migration(s): run `hms-sync migrate`")
         with db.connect(self._dsn, name="hms-sync doctor") as connection:
             self._sentinel.open(connection, actor=DAEMON)

@@ -15,8 +15,6 @@ from typing import Any
 import psycopg
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from psycopg.rows import tuple_row
@@ -25,6 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 import migrations
+from cdc.revisions import pending
 from outbox import db
 from outbox.model import HmsSyncError
 
@@ -50,23 +49,6 @@ def upgrade(dsn: str, revision: str = "head", *, wait_seconds: float = _LOCK_WAI
 def downgrade(dsn: str, revision: str, *, wait_seconds: float = _LOCK_WAIT_SECONDS) -> list[str]:
     """Take back the migrations above ``revision`` ("base": all); returns the revisions taken back, newest first."""
     return _run(dsn, command.downgrade, revision, wait_seconds)
-
-
-def current(dsn: str) -> str | None:
-    """The revision of the database; None when it was never migrated."""
-    with _connection(dsn) as connection:
-        return _current(connection)
-
-
-def pending(dsn: str) -> list[str]:
-    """The revisions that ``upgrade`` would apply, oldest first."""
-    with _connection(dsn) as connection:
-        revisions = ScriptDirectory.from_config(_config()).iterate_revisions("head", _current(connection) or "base")
-        return [script.revision for script in revisions][::-1]
-
-
-def _current(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection, opts={"version_table_schema": VERSION_SCHEMA}).get_current_revision()
 
 
 def _config() -> Config:
@@ -141,11 +123,6 @@ def _explanation(error: DBAPIError | CommandError | RevisionError) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else error
     said = str(cause).strip().splitlines()[0]
     match cause:
-        case psycopg.errors.InsufficientPrivilege() if "alembic_version" in said or VERSION_SCHEMA in said:
-            return (
-                f"the database role is no member of the roles of the outbox ({said}); GRANT it outbox_daemon to run "
-                "the daemon, outbox_operator to act, outbox_auditor to read; migrate as a superuser"
-            )
         case psycopg.errors.InsufficientPrivilege():
             return (
                 f"the database role has too few rights to migrate: {said}; run hms-sync migrate once as a superuser, "

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import psycopg
 
-from cdc import migrate
 from cdc.config import Config, load, renewed
 from cdc.daemon import Daemon
 from cdc.database import source
@@ -38,7 +37,7 @@ def run(path: Path, *, observers: Sequence[Observer] = (), point: Callable[[str]
         _LOG.warning(str(warning))
     with source(config) as dsn:
         if config.database.dsn is None:
-            migrate.upgrade(dsn)
+            _install(dsn)
         daemon = Daemon(config, dsn, observers=observers, point=point, alarm=lambda: signals.put(_ALARM))
         daemon.start()
         try:
@@ -47,6 +46,12 @@ def run(path: Path, *, observers: Sequence[Observer] = (), point: Callable[[str]
             daemon.stop()
         if daemon.failure is not None:
             raise daemon.failure
+
+
+def _install(dsn: str) -> None:
+    from cdc import migrate  # noqa: PLC0415  Alembic is 40 MB, which a daemon beside an installed outbox need not have
+
+    migrate.upgrade(dsn)
 
 
 def _obey(signals: queue.SimpleQueue[int], daemon: Daemon, path: Path) -> None:

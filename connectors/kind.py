@@ -11,7 +11,6 @@ from connectors.answers import classify
 from connectors.couriers import AnyConnector
 from connectors.exchange import HttpRequest, HttpResponse, Transport, TransportFailure
 from connectors.probing.model import Subject, Verifier
-from connectors.probing.verify import HttpVerifier
 from outbox.model import Applied, ErrorClass, Rejected
 
 
@@ -56,7 +55,11 @@ class ConnectorKind:
 
 def verifier_of(subject: Subject | None) -> Verifier | None:
     """What tries a subject of HTTP; None where there is nothing to try."""
-    return None if subject is None else HttpVerifier(subject)
+    if subject is None:
+        return None
+    from connectors.probing.verify import HttpVerifier  # noqa: PLC0415  with requests 20 MB, and a daemon tries nothing
+
+    return HttpVerifier(subject)
 
 
 def probe_problem(transport: Transport, probe: Probe, deadline_seconds: float) -> str | None:

@@ -6,38 +6,25 @@ from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
 
-from connectors import scheduler
-from connectors.arcgis import kind as arcgis
-from connectors.caldav import kind as caldav
-from connectors.file import kind as file
-from connectors.http import kind as http
 from connectors.kind import ConnectorKind
-from connectors.ogc_features import kind as ogc_features
-from connectors.s3 import kind as s3
-from connectors.sql import kind as sql
-from connectors.webdav import kind as webdav
-from connectors.webhook import kind as webhook
-from connectors.wfs import kind as wfs
 from outbox.plugins import Plugins
 
-OURS: Mapping[str, ConnectorKind] = MappingProxyType(
+OURS: Mapping[str, str] = MappingProxyType(
     {
-        kind.name: kind
-        for kind in (
-            http.KIND,
-            scheduler.KIND,
-            caldav.KIND,
-            webhook.KIND,
-            sql.KIND,
-            file.KIND,
-            ogc_features.KIND,
-            wfs.KIND,
-            arcgis.KIND,
-            webdav.KIND,
-            s3.KIND,
-        )
+        "http": "connectors.http.kind:KIND",
+        "scheduler": "connectors.scheduler:KIND",
+        "caldav": "connectors.caldav.kind:KIND",
+        "webhook": "connectors.webhook.kind:KIND",
+        "sql": "connectors.sql.kind:KIND",
+        "file": "connectors.file.kind:KIND",
+        "ogc_features": "connectors.ogc_features.kind:KIND",
+        "wfs": "connectors.wfs.kind:KIND",
+        "arcgis": "connectors.arcgis.kind:KIND",
+        "webdav": "connectors.webdav.kind:KIND",
+        "s3": "connectors.s3.kind:KIND",
     }
 )
+"""Where each of ours is."""
 
 
 @cache

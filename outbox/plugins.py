@@ -1,7 +1,7 @@
-"""What other distributions add to ours under an entry point: known by name at once, imported when first asked for.
+"""Ours, and what other distributions add to them under an entry point: known by name at once, imported when asked for.
 
-So a plug-in that is broken troubles only those who name it. One that takes a name which is taken is refused at once,
-because nobody could tell which of the two serves.
+So a plug-in that is broken troubles only those who name it, and nobody loads the libraries of what he does not use. One
+that takes a name which is taken is refused at once, because nobody could tell which of the two serves.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ T = TypeVar("T", bound=Named)
 
 class Plugins(Mapping[str, T]):
     """Ours and theirs by name. ``group`` is the entry point, ``what`` a word for a person, ``kind`` their class.
+    ``ours`` says where each of ours is: ``module:NAME``.
 
     Raises HmsSyncError where a name is taken twice, and from ``[]`` where a plug-in cannot be loaded.
     """
 
-    def __init__(self, group: str, what: str, kind: type[T], ours: Mapping[str, T]) -> None:
+    def __init__(self, group: str, what: str, kind: type[T], ours: Mapping[str, str]) -> None:
         self._what = what
         self._kind = kind
-        self._loaded = dict(ours)
-        self._names = list(ours)
-        self._points: dict[str, EntryPoint] = {}
+        self._loaded: dict[str, T] = {}
+        self._ours = frozenset(ours)
+        self._points = {name: EntryPoint(name, place, group) for name, place in ours.items()}
         for point in entry_points(group=group):
             self._add(point)
 
@@ -44,24 +45,23 @@ class Plugins(Mapping[str, T]):
         return self._loaded[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._names
+        return name in self._points
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._points)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._points)
 
     def maker(self, name: str) -> str:
         """The distribution that adds ``name`` and its version; nothing where it is ours."""
-        return _maker(self._points[name]) if name in self._points else ""
+        return "" if name in self._ours or name not in self else _maker(self._points[name])
 
     def _add(self, point: EntryPoint) -> None:
         if point.name in self:
             owner, added = self.maker(point.name) or "hms-sync itself", f"the {self._what} '{point.name}'"
             raise HmsSyncError(f"{_maker(point)} adds {added}, which {owner} has already; uninstall one of them")
         self._points[point.name] = point
-        self._names.append(point.name)
 
     def _load(self, point: EntryPoint) -> T:
         try:

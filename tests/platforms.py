@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from cdc.demo.platforms.maps import COLLECTION, MapClient
 from connectors.caldav.connector import resource_name
 from connectors.channel import Bearer, Channel
-from connectors.registry import OURS
+from connectors.registry import kinds
 from hms_sync.testing import LOOPBACK, Platform
 from outbox.model import Action, Json, Message, Record
 from tests.sql_targets import SqlTarget
@@ -27,7 +27,7 @@ def json_message(document: Mapping[str, Json]) -> Message:
 class Calendar(Platform):
     """A calendar; the text is the SUMMARY of an event."""
 
-    kind = OURS["caldav"]
+    kind = kinds()["caldav"]
 
     def __init__(self, url: str, channel: Channel, nowhere: str | None = None) -> None:
         self.url = url
@@ -67,7 +67,7 @@ class Calendar(Platform):
 class Scheduler(Platform):
     """The demo's scheduling API; the text is the title of a hearing."""
 
-    kind = OURS["scheduler"]
+    kind = kinds()["scheduler"]
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url
@@ -132,7 +132,7 @@ BATCH: Mapping[str, Any] = {
 class KintoRecords(Platform):
     """The records of Kinto through the ``http`` kind; the text is the member ``title``."""
 
-    kind = OURS["http"]
+    kind = kinds()["http"]
     channel = HMS
 
     def __init__(self, records: str, options: Mapping[str, Any]) -> None:
@@ -178,7 +178,7 @@ SOMEWHERE: Json = {"type": "Point", "coordinates": [13.4, 52.5]}
 class AreaItems(Platform):
     """Items of a collection of pygeoapi; the text is the property ``title``."""
 
-    kind = OURS["ogc_features"]
+    kind = kinds()["ogc_features"]
     options: Mapping[str, Json] = {"collection": COLLECTION, "key": "ref", "ids": "ours"}
 
     def __init__(self, client: MapClient) -> None:
@@ -208,7 +208,7 @@ class AreaItems(Platform):
 class SqlTable(Platform):
     """A table whose trigger counts what was written; the text is its column ``title``."""
 
-    kind = OURS["sql"]
+    kind = kinds()["sql"]
     _keys = count(1)
 
     def __init__(self, target: SqlTarget) -> None:

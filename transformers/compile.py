@@ -19,7 +19,6 @@ from transformers.format import Format, FormatKind, WholeFormat
 from transformers.formats import compile_format, formats
 from transformers.plugin import load_plugin
 from transformers.rows import Row, sorted_row
-from transformers.schema import compile_schema
 
 _KEYS = ("output", "fields", "null", "key", "on", "schema", "python")
 
@@ -131,8 +130,14 @@ def compile_mapping(name: str, definition: Mapping[str, Json], columns: Collecti
         content_type=kind.content_type,
         format=compile_format(kind, node.child(kind.name) if kind.name in spec else None, path, spec.get("fields", ())),
         rules=_Rules(node, kind, context).compile(),
-        check=compile_schema(node.child("schema"), path) if "schema" in spec else None,
+        check=_check_of(node.child("schema"), path) if "schema" in spec else None,
     )
+
+
+def _check_of(schema: Node, path: str) -> Callable[[Json], None]:
+    from transformers.schema import compile_schema  # noqa: PLC0415  jsonschema is 10 MB, and few mappings have one
+
+    return compile_schema(schema, path)
 
 
 def _kind(node: Node) -> FormatKind:

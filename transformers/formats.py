@@ -10,16 +10,22 @@ from typing import TypeVar
 
 from outbox.model import Action, Change, HmsSyncError, Json, Message
 from outbox.plugins import Plugins
-from transformers import body, document, event, feature, row
 from transformers.definition import Node
 from transformers.errors import MappingError, TransformError
 from transformers.format import Format, FormatKind, WholeFormat
 
 _Made = TypeVar("_Made")
 
-OURS: Mapping[str, FormatKind] = MappingProxyType(
-    {kind.name: kind for kind in (body.JSON, event.ICALENDAR, feature.GEOJSON, document.DOCUMENT, row.ROW)}
+OURS: Mapping[str, str] = MappingProxyType(
+    {
+        "json": "transformers.body:JSON",
+        "icalendar": "transformers.event:ICALENDAR",
+        "geojson": "transformers.feature:GEOJSON",
+        "document": "transformers.document:DOCUMENT",
+        "row": "transformers.row:ROW",
+    }
 )
+"""Where each of ours is."""
 
 
 @cache

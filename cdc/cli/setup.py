@@ -92,11 +92,12 @@ def migrate(
 ) -> None:
     """Install or update the schema `outbox`; safe to repeat, and beside running daemons."""
     from cdc import migrate as room
+    from cdc import revisions
 
     session = session_of(context)
     with session.source() as dsn:
         if plan:
-            steps, did = room.pending(dsn), "pending"
+            steps, did = revisions.pending(dsn), "pending"
         elif down is not None:
             steps, did = room.downgrade(dsn, down), "taken back"
         else:

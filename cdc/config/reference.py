@@ -19,7 +19,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from cdc.config.models import SyncConfig
 from cdc.config.units import duration_text
-from connectors.registry import OURS
+from connectors.registry import OURS, kinds
 
 BEGIN: Final = "<!-- made by cdc.config.reference -->\n"
 END: Final = "<!-- end -->\n"
@@ -50,7 +50,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def _kind(name: str) -> str:
-    return "\n".join(_section("connectors.NAME.options", OURS[name].options, f" of kind {name}"))
+    return "\n".join(_section("connectors.NAME.options", kinds()[name].options, f" of kind {name}"))
 
 
 def _section(path: str, model: type[BaseModel], note: str = "") -> Iterator[str]:

@@ -10,7 +10,6 @@ from connectors.tokens import Token
 from connectors.transports.authorized import FETCH_SECONDS, AuthorizedTransport, bearing, fetch_token
 from connectors.transports.curl import CurlTransport
 from connectors.transports.renewal import RenewingTransport
-from connectors.transports.requests_ import RequestsTransport
 from outbox.model import HmsSyncError
 
 KINDS = ("curl", "requests")
@@ -44,5 +43,7 @@ def _open_plain(kind: str, channel: Channel, concurrency: int) -> Transport:
     if kind == "curl":
         return CurlTransport(channel, concurrency=concurrency)
     if kind == "requests":
+        from connectors.transports.requests_ import RequestsTransport  # noqa: PLC0415  18 MB that few daemons need
+
         return RequestsTransport(channel, concurrency=concurrency)
     raise HmsSyncError(f"there is no transport {kind!r}; choose one of: {', '.join(KINDS)}")

@@ -46,3 +46,7 @@ SELECT EXISTS (
 -- ledger_exists
 -- True when the ledger's schema is installed.
 SELECT pg_catalog.to_regclass('outbox.change') IS NOT NULL AS ledger_exists;
+
+-- revision
+-- The newest migration that this database has.
+SELECT version_num FROM outbox_meta.alembic_version;

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from cdc import migrate, ownership
+from cdc import ownership, revisions
 from cdc.assembly import assemble
 from cdc.config import Config, load
 from cdc.config.live import live_check
@@ -133,7 +133,7 @@ class Zygote:
 
 def warm_up(config: Config, dsn: str) -> Admission:
     """What is imported or computed at first use is so before the first fork; returns who may be served."""
-    migrate.pending(dsn)
+    revisions.pending(dsn)
     with db.connect(dsn, name="chaos zygote") as connection:
         live_check(config, connection)
         admission = admit(connection, assemble(config).values())

@@ -10,12 +10,14 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from alembic.script import ScriptDirectory
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from cdc import migrate
+from cdc import migrate, revisions
 from cdc.embedded.programs import Programs, find_programs
 from cdc.migrate import MigrationFailed
+from outbox.model import HmsSyncError
 from tests.fixtures.postgres import MakeDb
 from tests.fixtures.server import start_embedded
 
@@ -92,11 +94,11 @@ def schema_of(dsn: str) -> list[object]:
 
 
 def test_up_down_and_up_again_gives_the_same_schema(fresh: str) -> None:
-    assert migrate.current(fresh) is None
-    assert migrate.pending(fresh) == ALL
+    assert revisions.current(fresh) is None
+    assert revisions.pending(fresh) == ALL
     assert migrate.upgrade(fresh) == ALL
-    assert migrate.current(fresh) == ALL[-1]
-    assert migrate.pending(fresh) == []
+    assert revisions.current(fresh) == ALL[-1]
+    assert revisions.pending(fresh) == []
     first = schema_of(fresh)
     assert len(first) > 100
     assert migrate.downgrade(fresh, "base") == ALL[::-1]
@@ -175,7 +177,7 @@ def test_a_table_that_is_in_use_is_not_waited_for_forever(fresh: str, monkeypatc
         other.execute("SELECT FROM outbox.change")
         with pytest.raises(MigrationFailed, match="waited too long for a lock of the application"):
             migrate.downgrade(fresh, "base")
-    assert migrate.current(fresh) in ALL
+    assert revisions.current(fresh) in ALL
     assert migrate.upgrade(fresh) in [ALL[done:] for done in range(1, len(ALL) + 1)]
 
 
@@ -185,21 +187,33 @@ def test_a_migration_that_fails_changes_nothing(fresh: str) -> None:
         MigrationFailed, match='the migration failed and was rolled back: schema "outbox" already exists'
     ):
         migrate.upgrade(fresh)
-    assert migrate.current(fresh) is None
+    assert revisions.current(fresh) is None
     assert column(fresh, "SELECT to_regclass('outbox.theirs') IS NOT NULL") == [True]
 
 
 def test_a_database_of_a_newer_version_is_left_alone(fresh: str) -> None:
     migrate.upgrade(fresh)
     execute(fresh, "UPDATE outbox_meta.alembic_version SET version_num = '9999'")
-    with pytest.raises(MigrationFailed, match=r"9999.*has a newer one migrated this database"):
-        migrate.upgrade(fresh)
+    for change in (migrate.upgrade, lambda dsn: migrate.downgrade(dsn, "base")):
+        with pytest.raises(HmsSyncError, match=r"9999.*has a newer one migrated this database"):
+            change(fresh)
+
+
+def test_both_readers_of_the_migrations_agree() -> None:
+    script = ScriptDirectory.from_config(migrate._config())
+    assert [each.revision for each in script.iterate_revisions("head", "base")][::-1] == revisions.known()
+
+
+def test_a_role_that_may_not_look_is_told_which_it_needs(fresh: str, login: str) -> None:
+    migrate.upgrade(fresh)
+    with pytest.raises(HmsSyncError, match=r"is no member of the roles of the outbox .* GRANT it outbox_daemon"):
+        revisions.pending(login)
 
 
 def test_a_role_without_rights_is_told_what_it_lacks(fresh: str, login: str) -> None:
     with pytest.raises(MigrationFailed, match="too few rights to migrate: permission denied for database"):
         migrate.upgrade(login)
-    assert migrate.current(fresh) is None
+    assert revisions.current(fresh) is None
 
 
 def test_a_daemon_without_rights_starts_where_nothing_is_pending(fresh: str, login: str) -> None:
@@ -236,7 +250,7 @@ def test_createrole_is_enough_for_all_but_reading_past_row_security(without_role
     theirs = make_conninfo(owner, dbname="theirs")
     with pytest.raises(MigrationFailed, match=r"too few rights to migrate: .* make the roles"):
         migrate.upgrade(theirs)
-    assert migrate.current(theirs) == "0001"
+    assert revisions.current(theirs) == "0001"
     execute(without_roles, "ALTER ROLE outbox_capture BYPASSRLS")
     assert migrate.upgrade(theirs) == ALL[1:]
 
@@ -323,5 +337,5 @@ def test_the_security_definers_fix_their_search_path(fresh: str) -> None:
 def test_the_fixture_gives_fresh_databases(make_db: MakeDb) -> None:
     first, second, empty = make_db(), make_db(), make_db(empty=True)
     assert first != second
-    assert migrate.current(first) == migrate.current(second) == ALL[-1]
-    assert migrate.current(empty) is None
+    assert revisions.current(first) == revisions.current(second) == ALL[-1]
+    assert revisions.current(empty) is None
