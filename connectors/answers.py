@@ -85,8 +85,7 @@ def answer(response: HttpResponse) -> Answer:
 def redacted(outcome: Outcome, shown: Iterable[str]) -> Outcome:
     """The outcome without what the channel keeps secret, its excerpt cut to what is kept."""
     outcome = without(outcome, shown)
-    excerpt = outcome.answer.excerpt[:EXCERPT_CHARACTERS]
-    kept = outcome.answer if excerpt == outcome.answer.excerpt else replace(outcome.answer, excerpt=excerpt)
+    kept = _saying(outcome.answer, outcome.answer.excerpt[:EXCERPT_CHARACTERS])
     if not isinstance(outcome, Applied):
         return replace(outcome, answer=kept, reason=printable(outcome.reason, 1000))
     return outcome if kept is outcome.answer else replace(outcome, answer=kept)
@@ -98,11 +97,18 @@ def without(outcome: Outcome, shown: Iterable[str]) -> Outcome:
     An id or a version with a secret in it is none: it would be kept, and sent back.
     """
     forms = tuple(shown)
-    kept = replace(outcome.answer, excerpt=hide(outcome.answer.excerpt, forms))
+    kept = _saying(outcome.answer, hide(outcome.answer.excerpt, forms))
     if not isinstance(outcome, Applied):
         return replace(outcome, answer=kept, reason=hide(outcome.reason, forms))
+    if outcome.external_id is None and outcome.version is None and kept is outcome.answer:
+        return outcome
     external_id, version = (None if _holds(each, forms) else each for each in (outcome.external_id, outcome.version))
     return Applied(kept, external_id, version)
+
+
+def _saying(known: Answer, excerpt: str) -> Answer:
+    """Most answers have nothing to hide or to cut, and stay the same object."""
+    return known if excerpt == known.excerpt else replace(known, excerpt=excerpt)
 
 
 def _holds(text: str | None, forms: Iterable[str]) -> bool:

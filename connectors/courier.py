@@ -30,6 +30,7 @@ from outbox.model import (
     RemoteObject,
     Unknown,
 )
+from outbox.nouns import noun
 
 MAX_REQUESTS = 12
 """More requests than this in one exchange are a defect of its connector."""
@@ -43,7 +44,7 @@ _MISCONFIGURED = frozenset({ErrorClass.MISCONFIGURED, ErrorClass.CREDENTIALS})
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class Attempt:
     """How one exchange ended. ``request_hash`` names the first request that writes, None when there was none."""
 

@@ -9,15 +9,16 @@ A :class:`Transport` runs many requests at once and hands back, for each, an ans
 from __future__ import annotations
 
 from collections.abc import Generator, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol, TypeAlias
 
 from outbox.model import Delivery, ErrorClass, FileContent, Guarantee, Message, Outcome, RemoteObject
+from outbox.nouns import noun
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT"})
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class HttpRequest:
     """One request; ``url`` is absolute. Credentials are the channel's business, never part of it.
 
@@ -35,7 +36,7 @@ class HttpRequest:
         return self.method not in SAFE_METHODS
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class HttpResponse:
     """One answer with complete headers (names in lower case).
 

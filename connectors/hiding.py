@@ -17,6 +17,7 @@ from urllib.parse import quote, quote_plus
 import simplejson
 
 CUT = "…"
+_UNUSUAL = re.compile(r"[^ -~]")
 _INSTEAD = "***"
 _ESCAPED = "what it says is withheld, because a secret stands in it, escaped more than once"
 _BASE64_FROM = 6
@@ -27,8 +28,11 @@ _HALF = 4
 
 def printable(text: str, limit: int) -> str:
     """At most ``limit`` characters, then an ellipsis; control characters escaped, for logs and the audit."""
-    kept = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text[:limit])
-    return kept + CUT * (len(text) > limit)
+    return _UNUSUAL.sub(_escaped, text[:limit]) + CUT * (len(text) > limit)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0] if found[0].isprintable() else found[0].encode("unicode_escape").decode()
 
 
 class Defect(Exception):
@@ -47,6 +51,8 @@ def defect(error: BaseException, shown: Iterable[str]) -> Defect:
 
 def hide(text: str, shown: Iterable[str]) -> str:
     """``text`` without what :func:`shown_as` names."""
+    if not text:
+        return text
     forms = tuple(shown)
     for form in forms:
         text = text.replace(form, _INSTEAD)

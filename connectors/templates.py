@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from string import Formatter
@@ -19,6 +18,7 @@ from uuid import UUID, uuid5
 from pydantic import AfterValidator
 
 from outbox.model import Delivery, Json, Message, Record, RemoteObject
+from outbox.nouns import noun
 
 RESERVED = ("external_id", "record_key", "key")
 _NAMES = UUID("6d1c6cf0-3a0e-5f0b-9d0c-5c9a3f1f6a52")
@@ -30,7 +30,7 @@ class Unfillable(Exception):
     """The record does not hold what a template needs; the sentence says which value."""
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class Values:
     """What the placeholders of one delivery stand for.
 

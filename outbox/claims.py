@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from outbox.model import AuditOutcome, Delivery, DeliveryState, ErrorClass, Json, RemoteObject
+from outbox.nouns import noun
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Surroundings:
     open_for: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class Row:
     """A claimed change with what the platform is known to hold; ``blocked``: an earlier one of its record is open."""
 
@@ -73,7 +74,7 @@ class PageRead:
     others_open: bool
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class Settled:
     """The end of a delivery. ``remote``: what the platform holds since its change, None when nothing was sent."""
 

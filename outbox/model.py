@@ -1,4 +1,4 @@
-"""The nouns of the courier, shared by every room; imports nothing but the standard library.
+"""The nouns of the courier, shared by every room; imports nothing but the standard library and the decorator.
 
 A *change* is one row of ``outbox.change``. A *delivery* is one change going to one connector.
 An *outcome* is what an attempt meant; there are four, because "no answer" is neither yes nor no.
@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID, uuid5
+
+from outbox.nouns import noun
 
 Json: TypeAlias = Any
 """What JSON can say: None, bool, int, Decimal, str, list, dict (numbers never pass through float)."""
@@ -39,7 +41,7 @@ class Record(NamedTuple):
     record_key: str
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class Change:
     """One insert, update, delete, truncate or read of one record, as captured.
 
@@ -101,7 +103,7 @@ class FileContent:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class Message:
     """A change in the platform's own format, ready to send.
 
@@ -187,7 +189,7 @@ class Answer:
     excerpt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class Applied:
     """The effect is at the platform. ``version`` is the ETag or revision that the next write needs."""
 
@@ -275,7 +277,7 @@ ERA_BITS = 32
 """The bits of a change id within its era."""
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class RemoteObject:
     """What we know of a record at one platform, as of the change applied last."""
 
@@ -305,7 +307,7 @@ QUARANTINE_AFTER = 6
 """Deaths in a row, the last three of them alone, after which a change is not tried any more."""
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class Delivery:
     """One attempt to bring one change to one connector."""
 

@@ -75,9 +75,9 @@ class Board:
     _last: Mapping[str, int] = field(default_factory=dict)
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Settled) and event.latency_seconds is not None:
+        if isinstance(event, Settled) and event.latency_seconds:
             with self._lock:
-                self._latencies.setdefault(event.connector, deque(maxlen=_LATENCIES)).append(event.latency_seconds)
+                self._latencies.setdefault(event.connector, deque(maxlen=_LATENCIES)).extend(event.latency_seconds)
 
     def latency(self, connector: str, share: float) -> float | None:
         """A percentile of the connector's last latencies, in seconds from capture to settle."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from cdc.lane.verdict import Verdict
 from outbox.claims import Row, Settled, Unsettled
 from outbox.model import Action, Answer, Applied, AuditOutcome, DeliveryState, Json, Message, RemoteObject
+from outbox.nouns import noun
 
 _NOTHING = RemoteObject()
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class Ended:
     """A row whose attempt is over: exactly one of ``settled`` and ``verdict`` is set."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from cdc.lane.backlog import Backlog
@@ -35,6 +35,7 @@ from outbox.model import (
     RemoteObject,
     Unknown,
 )
+from outbox.nouns import noun
 from transformers import TransformError
 
 _FORGOTTEN = Unknown(
@@ -51,7 +52,7 @@ _OTHER_ENGINE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@noun(frozen=True, slots=True)
 class Flight:
     """A row under way, with the message that was sent."""
 
@@ -125,7 +126,9 @@ class Sender:
 
     def collect(self, timeout_seconds: float) -> list[Ended]:
         """Outcomes that have arrived, waiting at most ``timeout_seconds`` for the first."""
-        return [self._ended(attempt) for attempt in self._courier.poll(timeout_seconds)]
+        attempts = self._courier.poll(timeout_seconds)
+        self._tell(attempts)
+        return [self._ended(attempt) for attempt in attempts]
 
     def detach(self) -> tuple[list[Row], list[Row]]:
         """Rows of the page that are in flight, and everything that waits behind them in memory."""
@@ -189,7 +192,7 @@ class Sender:
         flight = self._flights.pop(attempt.delivery.record)
         outcome: Outcome = attempt.outcome
         was_down = self.gate.is_shut
-        self._report(outcome, attempt.seconds)
+        self.gate.report(outcome)
         self._quiet.note(attempt.delivery, outcome)
         if isinstance(outcome, Applied):
             return applied(flight.row, outcome, flight.message, attempt.request_hash)
@@ -213,10 +216,14 @@ class Sender:
         verdict = judge(outcome, row.delivery, self._policy, moment=moment)
         return Ended(row, verdict=verdict, request_hash=request_hash)
 
-    def _report(self, outcome: Outcome, seconds: float) -> None:
-        self.gate.report(outcome)
-        error_class = None if isinstance(outcome, Applied) else outcome.error_class
-        self._observe(AttemptEnded(self._policy.connector, OUTCOME_NAMES[type(outcome)], error_class, seconds))
+    def _tell(self, attempts: Sequence[Attempt]) -> None:
+        alike: dict[tuple[str, ErrorClass | None], list[float]] = {}
+        for attempt in attempts:
+            outcome = attempt.outcome
+            error_class = None if isinstance(outcome, Applied) else outcome.error_class
+            alike.setdefault((OUTCOME_NAMES[type(outcome)], error_class), []).append(attempt.seconds)
+        for (name, error_class), seconds in alike.items():
+            self._observe(AttemptEnded(self._policy.connector, name, error_class, seconds))
 
 
 OUTCOME_NAMES: Mapping[type[Outcome], str] = {

@@ -12,6 +12,7 @@ from cdc.lane.house import House
 from cdc.lane.pager import Pager, Turn
 from cdc.lane.policy import LanePolicy
 from cdc.lane.sender import Flight, Sender
+from cdc.lane.verdict import Verdict
 from cdc.watch.observe import ConnectorPaused, PageClaimed, RetryScheduled, Settled
 from outbox.claims import Row, Unsettled
 from outbox.ledger import LaneLedger
@@ -212,15 +213,21 @@ class Settler:
             self._observe(PageClaimed(self._policy.connector, len(turn.rows), stragglers, seconds))
 
     def _tell(self, batch: Sequence[Ended]) -> None:
-        now = datetime.now(UTC)
+        now, connector, guarantee = datetime.now(UTC), self._policy.connector, self._policy.guarantee
+        latencies: dict[AuditOutcome, list[float]] = {}
         for entry in batch:
-            connector, guarantee = self._policy.connector, self._policy.guarantee
             if entry.settled is not None:
                 latency = (now - entry.row.delivery.change.captured_at).total_seconds()
-                self._observe(Settled(connector, entry.settled.outcome, guarantee, latency))
+                latencies.setdefault(entry.settled.outcome, []).append(latency)
             if entry.verdict is not None:
-                self._observe(Settled(connector, AuditOutcome(entry.verdict.state.value), guarantee))
-                if entry.verdict.due_in is not None:
-                    self._observe(RetryScheduled(connector, entry.verdict.error_class, entry.verdict.due_in))
-                if entry.verdict.pause is not None:
-                    self._observe(ConnectorPaused(connector, entry.verdict.error_class))
+                self._tell_verdict(entry.verdict)
+        for outcome, seconds in latencies.items():
+            self._observe(Settled(connector, outcome, guarantee, len(seconds), seconds))
+
+    def _tell_verdict(self, verdict: Verdict) -> None:
+        connector = self._policy.connector
+        self._observe(Settled(connector, AuditOutcome(verdict.state.value), self._policy.guarantee))
+        if verdict.due_in is not None:
+            self._observe(RetryScheduled(connector, verdict.error_class, verdict.due_in))
+        if verdict.pause is not None:
+            self._observe(ConnectorPaused(connector, verdict.error_class))

@@ -126,6 +126,11 @@ class Metrics:
             child = self._children[key] = metric.labels(*labels)
         return cast("_Metric", child)
 
+    def _observe_each(self, metric: Histogram, connector: str, values: Iterable[float]) -> None:
+        child = self._of(metric, connector)
+        for value in values:
+            child.observe(value)
+
     def _on_page(self, event: observe.PageClaimed) -> None:
         self._of(self._pages, event.connector).inc()
         self._of(self._changes, event.connector).inc(event.rows)
@@ -134,13 +139,12 @@ class Metrics:
             self._of(self._claim_seconds, event.connector).observe(event.seconds)
 
     def _on_attempt(self, event: observe.AttemptEnded) -> None:
-        self._of(self._ended, event.connector, event.outcome, event.error_class or "").inc()
-        self._of(self._attempt_seconds, event.connector).observe(event.seconds)
+        self._of(self._ended, event.connector, event.outcome, event.error_class or "").inc(len(event.seconds))
+        self._observe_each(self._attempt_seconds, event.connector, event.seconds)
 
     def _on_settled(self, event: observe.Settled) -> None:
-        self._of(self._settled, event.connector, event.outcome, event.guarantee).inc()
-        if event.latency_seconds is not None:
-            self._of(self._latency, event.connector).observe(event.latency_seconds)
+        self._of(self._settled, event.connector, event.outcome, event.guarantee).inc(event.changes)
+        self._observe_each(self._latency, event.connector, event.latency_seconds)
 
     def _on_retry(self, event: observe.RetryScheduled) -> None:
         self._retries.labels(event.connector, event.error_class).inc()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -24,25 +24,26 @@ class PageClaimed:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """One attempt ended; ``outcome`` is applied, not_applied, rejected or unknown."""
+    """Attempts that ended alike; ``outcome`` is applied, not_applied, rejected or unknown, ``seconds`` of each."""
 
     connector: str
     outcome: str
     error_class: ErrorClass | None
-    seconds: float
+    seconds: Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """One change found its end (or its place in ``outbox.delivery``).
+    """So many changes found their end (or their place in ``outbox.delivery``), in one commit.
 
-    ``latency_seconds`` runs from capture to the committed settle; None for outcomes that do not settle.
+    ``latency_seconds`` of each runs from capture to that commit; empty for outcomes that do not settle.
     """
 
     connector: str
     outcome: AuditOutcome
     guarantee: Guarantee
-    latency_seconds: float | None = None
+    changes: int = 1
+    latency_seconds: Sequence[float] = ()
 
 
 @dataclass(frozen=True, slots=True)

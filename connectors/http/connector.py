@@ -222,8 +222,10 @@ def document_of(response: HttpResponse) -> Mapping[str, Json] | list[Json] | Non
 
 
 def _id_text(value: Json) -> str | None:
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None
+    """An id that can be a part of a URL; None for any other value."""
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return text if text and text.isprintable() else None
 
 
 def _last_segment(location: str) -> str | None:
-    return unquote(urlsplit(location).path.rstrip("/").rpartition("/")[2]) or None
+    return _id_text(unquote(urlsplit(location).path.rstrip("/").rpartition("/")[2]))

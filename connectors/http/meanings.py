@@ -19,16 +19,19 @@ def meaning(options: HttpOptions, action: Action, status: int) -> Meaning | None
 
 def judged(options: HttpOptions, action: Action, response: HttpResponse, *, missing_is_wrong_url: bool) -> Outcome:
     """The outcome of a write by its answer, where no other request follows from it."""
-    status, kept = response.status, answer(response)
+    status = response.status
     declared = meaning(options, action, status)
     if declared == "applied":
-        return Applied(kept)
+        return Applied(answer(response))
     if declared == "rejected":
-        return Rejected(ErrorClass.REFUSED, f"the platform does not accept this record (HTTP {status})", kept)
+        reason = f"the platform does not accept this record (HTTP {status})"
+        return Rejected(ErrorClass.REFUSED, reason, answer(response))
     if declared == "unknown":
-        return Unknown(ErrorClass.SERVER, f"the platform does not say whether it acted (HTTP {status})", kept)
+        reason = f"the platform does not say whether it acted (HTTP {status})"
+        return Unknown(ErrorClass.SERVER, reason, answer(response))
     if declared != "retry" and status == 409 and options.guarantee is Guarantee.EXACT_WINDOW:
         # a platform that remembers keys answers so while the first request of a key is still at work
-        return Unknown(ErrorClass.CONFLICT, "an earlier request with the same key is still at work (HTTP 409)", kept)
+        reason = "an earlier request with the same key is still at work (HTTP 409)"
+        return Unknown(ErrorClass.CONFLICT, reason, answer(response))
     not_applied = frozenset({status}) if declared == "retry" else frozenset[int]()
     return classify(response, not_applied=not_applied, missing_is_wrong_url=missing_is_wrong_url)

@@ -55,6 +55,7 @@ class CurlTransport:
         self._running: dict[pycurl.Curl, _Attempt] = {}
         self._ended: deque[tuple[Hashable, HttpResponse | TransportFailure]] = deque()
         self._sockets = select.poll()
+        self._known_target = ("", "")
         self._known_headers: Mapping[str, str] | None = None
         self._known_lines: list[bytes] = []
         self._multi = pycurl.CurlMulti()
@@ -98,8 +99,13 @@ class CurlTransport:
         self._multi.close()
 
     def _lines(self, request: HttpRequest) -> list[bytes]:
-        """The header lines: for requests with the same headers the same list, unless each of them is signed."""
-        check_target(request, self._channel)
+        """The header lines: for requests with the same headers the same list, unless each of them is signed.
+
+        What no request may look like is refused; that, too, is asked again only where it is another one.
+        """
+        if (request.method, request.url) != self._known_target:
+            check_target(request, self._channel)
+            self._known_target = (request.method, request.url)
         if request.headers != self._known_headers or isinstance(self._channel.auth, AwsKeys):
             self._known_lines = _header_lines(headers_to_send(request, self._channel))
             self._known_headers = dict(request.headers)
@@ -169,13 +175,14 @@ class _Attempt:
         self._method: tuple[str, bool] | None = None
         self._url = ""
         self._lines: list[bytes] = []
+        self._dial = Dial(channel)
         self._set_for_good()
 
     def prepare(self, token: Hashable, deadline_seconds: float) -> None:
         self.token = token
         self._give_up = time.monotonic() + deadline_seconds
         self._sent = self._again = False
-        self._dial = Dial(self._channel)
+        self._dial.refused = None
         self._header_bytes = self._header_lines = 0
         self._too_much = ""
         self._broken: TransportFailure | None = None

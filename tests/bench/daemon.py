@@ -27,7 +27,7 @@ class Stopwatch:
     def __call__(self, event: Event) -> None:
         if isinstance(event, Settled):
             with self._lock:
-                self.settled += 1
+                self.settled += event.changes
                 self.last = time.monotonic()
                 self.first = self.first or self.last
 

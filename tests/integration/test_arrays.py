@@ -42,6 +42,9 @@ AWKWARD = [
         ("float8", [0.0, -1.5e-7, 3600.25, None]),
         ("uuid", [UUID(int=0), UUID(int=2**128 - 1), None]),
         ("timestamptz", [MOMENT, None]),
+        ("text", [value for value in AWKWARD if value is not None]),
+        ("bigint", [0, -1, 2**63 - 1]),
+        ("bool", [True, False]),
         ("text", []),
         ("text", [None]),
     ],
@@ -55,6 +58,11 @@ def test_the_ids_of_events_are_read_as_what_they_are_written_from(db: outbox_db.
     row = db.execute("SELECT gen_random_uuid() AS id").fetchone()
     assert row is not None
     assert array([row["id"]]) == f"{{{row['id'].hex}}}"
+
+
+def test_no_text_can_pass_for_two() -> None:
+    with pytest.raises(ValueError, match="zero character"):
+        array(["a\0b", "c"])
 
 
 def test_what_nobody_can_write_is_refused() -> None:
