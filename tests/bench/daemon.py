@@ -32,8 +32,9 @@ class Stopwatch:
                 self.first = self.first or self.last
 
     def line(self) -> str:
-        told = {"settled": self.settled, "first": self.first, "last": self.last, "cpu": time.process_time()}
-        return json.dumps(told | {"rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
+        told = {"settled": self.settled, "first": self.first, "last": self.last}
+        rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return json.dumps(told | {"at": time.monotonic(), "cpu": time.process_time(), "rss": rss})
 
 
 def main(path: Path) -> None:

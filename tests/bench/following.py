@@ -57,12 +57,12 @@ def _write(place: Place, changes: int, first: int = 1) -> dict[int, float]:
 
 
 def _idle(lines: Iterator[dict[str, float]], seconds: int) -> float:
-    """CPU seconds per second while nothing changes."""
-    seen = [next(lines)["cpu"]]
+    """CPU seconds per second while nothing changes; what was told before is passed over."""
     began = time.monotonic()
-    while time.monotonic() - began < seconds:
-        seen.append(next(lines)["cpu"])
-    return (seen[-1] - seen[len(seen) // 4]) / (seconds * 3 / 4)
+    first = last = next(told for told in lines if told["at"] >= began)
+    while last["at"] - first["at"] < seconds:
+        last = next(lines)
+    return (last["cpu"] - first["cpu"]) / (last["at"] - first["at"])
 
 
 def _arrivals(url: str) -> dict[int, float]:
