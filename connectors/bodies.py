@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from decimal import Decimal
 
 import simplejson
 
 from outbox.model import Json
+
+_DECODER = simplejson.JSONDecoder(parse_float=Decimal)
+_ENCODER = simplejson.JSONEncoder(use_decimal=True, ensure_ascii=False)
 
 
 class NotJson(Exception):
@@ -30,7 +34,7 @@ def embedded(content_type: str, body: bytes) -> dict[str, Json]:
 
 def encoded(document: Json) -> bytes:
     """A JSON document in one line; numbers go through no float."""
-    return simplejson.dumps(document, use_decimal=True, ensure_ascii=False).encode()
+    return bytes(_ENCODER.encode(document).encode())
 
 
 def _is_json(content_type: str) -> bool:
@@ -40,6 +44,6 @@ def _is_json(content_type: str) -> bool:
 
 def _parsed(body: bytes) -> Json:
     try:
-        return simplejson.loads(body, use_decimal=True)
+        return _DECODER.decode(body.decode())
     except (ValueError, RecursionError):
         raise NotJson from None

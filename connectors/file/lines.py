@@ -54,8 +54,9 @@ def addition(batch: Iterable[Item], entries: Mapping[Record, Entry], last: int) 
         where = standing(known.get(delivery.record), delivery)
         try:
             if where in (Standing.FIRST, Standing.DUE):
-                made.lines.append(_written(last + len(made.lines) + 1, item))
-                known[delivery.record] = Entry.of(delivery)
+                line, raw = _written(last + len(made.lines) + 1, item)
+                made.lines.append((line, raw))
+                known[delivery.record] = line.entry
             made.outcomes.append(_SETTLED[where])
         except NotJson as problem:
             made.outcomes.append(Rejected(ErrorClass.MAPPING, str(problem)))
@@ -74,21 +75,21 @@ def read(raw: bytes) -> Line | None:
 
 
 def _written(number: int, item: Item) -> tuple[Line, bytes]:
-    delivery, message = item.delivery, item.message
+    delivery, message, entry = item.delivery, item.message, Entry.of(item.delivery)
     told = {
         "line": number,
+        "key": entry.key,
         **_of(delivery),
         "action": message.action.value,
         "time": delivery.change.captured_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         **embedded(message.content_type, message.body),
     }
-    return Line(number, delivery.connector, delivery.record, Entry.of(delivery)), encoded(told) + b"\n"
+    return Line(number, delivery.connector, delivery.record, entry), encoded(told) + b"\n"
 
 
 def _of(delivery: Delivery) -> dict[str, str | int]:
     change = delivery.change
     return {
-        "key": str(delivery.key),
         "connector": delivery.connector,
         "record_type": change.record_type,
         "record_key": change.record_key,
