@@ -18,6 +18,8 @@ from outbox.lanes import LaneId, Registration
 from outbox.ledger import LaneLedger
 from outbox.model import Guarantee, Verified
 
+_ROUNDS, _SMALLEST_PAGE, _LARGEST_PAGE = 32, 500, 4_000
+
 
 @dataclass(frozen=True, slots=True)
 class Kit:
@@ -86,6 +88,11 @@ def limits_of(settings: ConnectorConfig) -> Limits:
     return Limits(settings.rate, burst, settings.max_in_flight)
 
 
+def default_page_size(concurrency: int) -> int:
+    """Enough rounds for one page that its end, where fewer and fewer are under way, is a small part of it."""
+    return min(max(_SMALLEST_PAGE, _ROUNDS * concurrency), _LARGEST_PAGE)
+
+
 def _policy(config: Config, built: Built, registration: Registration) -> LanePolicy:
     settings = built.settings
     return LanePolicy(
@@ -93,7 +100,7 @@ def _policy(config: Config, built: Built, registration: Registration) -> LanePol
         guarantee=registration.guarantee,
         mapping_version=registration.mapping_version,
         concurrency=settings.concurrency,
-        page_size=settings.page_size,
+        page_size=settings.page_size or default_page_size(settings.concurrency),
         deadline_seconds=settings.deadline.total_seconds(),
         lease_seconds=config.daemon.lease.total_seconds(),
         soft_deadline_seconds=config.daemon.soft_deadline.total_seconds(),

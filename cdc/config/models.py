@@ -238,7 +238,12 @@ class ConnectorConfig(Section):
         default=50,
         description="The connector pauses when most of so many latest records fail in the same way; `off`: never.",
     )
-    page_size: Count = Field(default=500, ge=1, le=10_000, description="Changes claimed at once, per lane.")
+    page_size: Count | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Changes claimed at once, per lane; absent: 32 times concurrency, between 500 and 4000.",
+    )
     start: Literal["beginning", "now"] = Field(
         default="beginning", description="What a connector new to the outbox starts with."
     )
