@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import signal
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import FrameType
 
 from cdc.demo.board import Board, count
@@ -90,7 +90,7 @@ def _perform(order: Order, folder: Path, teller: Teller) -> Report:
         return Report(count(connection), verify(connection, stage.platforms), teller.seconds, failure)
 
 
-def _watch(writer: Writer, stop: threading.Event, show: Callable[[], None], *, until_written: bool) -> None:
+def _watch(writer: Writer, stop: _Stop, show: Callable[[], None], *, until_written: bool) -> None:
     """Until the signal, or the end of the writing where that is the end of the demo."""
     while not stop.wait(LOOK_SECONDS):
         show()
@@ -108,20 +108,35 @@ def _failure_of(writer: Writer) -> str | None:
     return None if writer.failure is None else f"the sample application stopped: {writer.failure}"
 
 
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """The first Ctrl-C or SIGTERM, or the closing of the terminal, ends the demo in order, the second one at once."""
-    stop = threading.Event()
+class _Stop:
+    """What a signal asks for. (An Event would lock itself out: the signal may come while its lock is held.)"""
 
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
+    def __init__(self) -> None:
+        self._told: SimpleQueue[int] = SimpleQueue()
+        self._is_told = False
+
+    def on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._is_told:
             raise KeyboardInterrupt
-        stop.set()
+        self._is_told = True
+        self._told.put(number)
 
+    def wait(self, seconds: float) -> bool:
+        """True once a signal came; waits for it so long."""
+        if not self._is_told:
+            with suppress(Empty):
+                self._told.get(timeout=seconds)
+        return self._is_told
+
+
+@contextmanager
+def _signals() -> Iterator[_Stop]:
+    """The first Ctrl-C or SIGTERM, or the closing of the terminal, ends the demo in order, the second one at once."""
+    stop = _Stop()
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
         numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, on_signal) for number in numbers}
+    before = {number: signal.signal(number, stop.on_signal) for number in numbers}
     try:
         yield stop
     finally:
