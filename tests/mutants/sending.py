@@ -250,8 +250,8 @@ MUTANTS = (
         "forged-log-line",
         "an answer cannot forge a line of a log or colour a terminal",
         HIDING,
-        'each if each.isprintable() else each.encode("unicode_escape").decode()',
-        "each",
+        'found[0] if found[0].isprintable() else found[0].encode("unicode_escape").decode()',
+        "found[0]",
         f"{TABLE}test_printable_escapes_what_could_forge_a_log_line",
     ),
     Mutant(
