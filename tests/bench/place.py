@@ -104,10 +104,15 @@ class Cluster:
 
 @contextmanager
 def cluster() -> Iterator[Cluster]:
-    """An embedded server with its durability on, as in production."""
+    """An embedded server with its durability on, as in production; ``HMS_TEST_PG_BIN`` names another one's programs."""
     folder = reachable_folder()
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        server = embedded.start(folder / "database", options={"max_wal_size": "8GB", "max_connections": "100"})
+        named = os.environ.get("HMS_TEST_PG_BIN")
+        server = embedded.start(
+            folder / "database",
+            bin_dir=Path(named) if named else None,
+            options={"max_wal_size": "8GB", "max_connections": "100"},
+        )
         stack.callback(server.stop)
         yield Cluster(server.dsn, folder)

@@ -1,0 +1,16 @@
+"""The ordinary row is captured for less of the application's time."""
+
+from __future__ import annotations
+
+from migrations.files import run
+
+revision = "0008"
+down_revision = "0007"
+
+
+def upgrade() -> None:
+    run("0008_capture_cost.up.sql")
+
+
+def downgrade() -> None:
+    run("0008_capture_cost.down.sql")
