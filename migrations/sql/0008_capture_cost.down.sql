@@ -80,3 +80,7 @@ BEGIN
     EXECUTE format('COMMENT ON FUNCTION outbox.capture_row IS %L', 'capture ' || digest);
 END
 $$;
+
+ALTER TABLE outbox.change
+    ADD CONSTRAINT change_operation_known CHECK (operation IN ('insert', 'update', 'delete', 'truncate', 'read')),
+    ADD CONSTRAINT change_key_hash_range CHECK (key_hash >= 0);

@@ -8,6 +8,7 @@ from typing import Any
 from outbox import capture
 from outbox.capture import CaptureTable
 from outbox.db import Connection
+from outbox.model import Operation
 from tests.integration.test_capture_semantics import captured, log
 
 _COLUMNS = (
@@ -86,3 +87,18 @@ def test_a_transaction_has_its_xid_before_the_id_is_drawn(db: Connection) -> Non
     row = db.execute("SELECT prosrc FROM pg_proc WHERE oid = 'outbox.capture_row'::regproc").fetchone()
     assert row is not None
     assert row["prosrc"].index("pg_current_xact_id") < row["prosrc"].index("INSERT INTO outbox.change")
+
+
+def test_the_operations_of_the_log_are_those_of_the_enum(db: Connection) -> None:
+    """No constraint says so: it would cost each captured row 7 microseconds."""
+    captured(db, "id integer PRIMARY KEY, v text")
+    for write in (
+        "INSERT INTO public.t VALUES (1), (2)",
+        "UPDATE public.t SET v = 'a'",
+        "UPDATE public.t SET id = id + 2",
+    ):
+        db.execute(write.encode())
+    db.execute("SELECT FROM outbox.capture_read('t', '[3]', 'c', 'a')")
+    db.execute("DELETE FROM public.t WHERE id = 3")
+    db.execute("TRUNCATE public.t")
+    assert {operation for operation, *_ in log(db)} == {member.value for member in Operation}
