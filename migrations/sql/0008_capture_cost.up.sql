@@ -1,5 +1,5 @@
--- A captured row costs the application less, and is written as before: the ordinary row is encoded and written where
--- the trigger runs. Microseconds in comments are of one updated row of six columns in a statement of many, which cost 48
+-- A captured row costs the application less, and is written as before: the ordinary row is encoded where the trigger
+-- runs. Microseconds in comments are of one updated row of six columns in a statement of many, which cost 48
 -- before (docs/performance.md).
 
 CREATE OR REPLACE FUNCTION outbox.capture_row() RETURNS trigger
@@ -16,7 +16,6 @@ DECLARE
     command bigint;
     replaced boolean;
     context jsonb;
-    mine    xid8;
     written bigint;
 BEGIN
     -- Mounted wrongly (the doctor says so) or on a table that is not registered: no change, no harm.
@@ -86,19 +85,10 @@ BEGIN
             coalesce(command, outbox.place_in_transaction(registered, new_key, NULL, after, replaced)),
             NULL, after, context || pg_catalog.jsonb_build_object('moved_from', old_key), NULL, NULL);
     ELSE
-        -- As in outbox.write_change, also in its order: the xid, then the id. Without the call: 1 to 3 microseconds.
-        new_key := coalesce(new_key, old_key);
-        command := coalesce(command, outbox.place_in_transaction(registered, new_key, before, after, replaced));
-        mine := pg_catalog.pg_current_xact_id();
-        INSERT INTO outbox.change (command_id, key_hash, schema_version, record_type, record_key, operation,
-                                   actor, before, after, context, bytes)
-        VALUES (command,
-                (pg_catalog.hashtextextended(registered.record_type || ':' || new_key, 0) & 32767)::smallint,
-                registered.schema_version, registered.record_type, new_key,
-                CASE WHEN before IS NULL THEN 'insert' WHEN after IS NULL THEN 'delete' ELSE 'update' END,
-                coalesce(nullif(pg_catalog.current_setting('hms.user_id', true), ''), session_user),
-                before, after, context,
-                coalesce(pg_catalog.pg_column_size(before), 0) + coalesce(pg_catalog.pg_column_size(after), 0));
+        written := outbox.write_change(registered, coalesce(new_key, old_key),
+            CASE WHEN before IS NULL THEN 'insert' WHEN after IS NULL THEN 'delete' ELSE 'update' END,
+            coalesce(command, outbox.place_in_transaction(registered, coalesce(new_key, old_key), before, after, replaced)),
+            before, after, context, NULL, NULL);
     END IF;
     RETURN NULL;
 END

@@ -82,13 +82,6 @@ def test_an_update_to_what_has_no_jsonb_is_an_update(db: Connection) -> None:
     assert back == ("update", "1", there[3], {"id": 1, "j": {}})
 
 
-def test_a_transaction_has_its_xid_before_the_id_is_drawn(db: Connection) -> None:
-    """Else a claim could pass the id without knowing that its transaction runs."""
-    row = db.execute("SELECT prosrc FROM pg_proc WHERE oid = 'outbox.capture_row'::regproc").fetchone()
-    assert row is not None
-    assert row["prosrc"].index("pg_current_xact_id") < row["prosrc"].index("INSERT INTO outbox.change")
-
-
 def test_the_operations_of_the_log_are_those_of_the_enum(db: Connection) -> None:
     """No constraint says so: it would cost each captured row 7 microseconds."""
     captured(db, "id integer PRIMARY KEY, v text")
