@@ -16,7 +16,7 @@ from cdc.lane.tide import ACTIVE_SECONDS, IDLE_SECONDS, Tide
 @contextmanager
 def waiting(tide: Tide) -> Iterator[threading.Thread]:
     """A lane that waits for what lies beyond the last id."""
-    lane = threading.Thread(target=tide.wait_beyond, args=(tide.last_id, 30.0))
+    lane = threading.Thread(target=tide.wait_beyond, args=(tide.last_id, 30.0), daemon=True)
     lane.start()
     until = time.monotonic() + 10
     while not tide._waiting:
@@ -37,7 +37,7 @@ def test_a_lane_that_begins_to_wait_is_told_at_once(monkeypatch: pytest.MonkeyPa
         return 5
 
     tide = Tide(read)
-    polling = threading.Thread(target=tide.run)
+    polling = threading.Thread(target=tide.run, daemon=True)
     polling.start()
     tide.wait_beyond(4, 10.0)
     assert (tide.last_id, asked.is_set()) == (5, True)
