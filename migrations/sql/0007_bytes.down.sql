@@ -20,15 +20,4 @@ BEGIN
 END
 $$;
 
--- The doctor compares the function with this digest.
-DO $$
-DECLARE
-    digest text;
-BEGIN
-    SELECT pg_catalog.md5(p.prosrc || coalesce(p.proconfig::text, '') || p.prosecdef) INTO STRICT digest
-    FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'outbox'::regnamespace AND p.proname = 'write_change';
-    EXECUTE format('COMMENT ON FUNCTION outbox.write_change IS %L', 'capture ' || digest);
-END
-$$;
-
 ALTER TABLE outbox.change DROP COLUMN bytes;

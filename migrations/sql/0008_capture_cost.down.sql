@@ -70,17 +70,6 @@ BEGIN
 END
 $$;
 
--- The doctor compares the function with this digest.
-DO $$
-DECLARE
-    digest text;
-BEGIN
-    SELECT pg_catalog.md5(p.prosrc || coalesce(p.proconfig::text, '') || p.prosecdef) INTO STRICT digest
-    FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'outbox'::regnamespace AND p.proname = 'capture_row';
-    EXECUTE format('COMMENT ON FUNCTION outbox.capture_row IS %L', 'capture ' || digest);
-END
-$$;
-
 ALTER TABLE outbox.change
     ADD CONSTRAINT change_operation_known CHECK (operation IN ('insert', 'update', 'delete', 'truncate', 'read')),
     ADD CONSTRAINT change_key_hash_range CHECK (key_hash >= 0);

@@ -95,17 +95,6 @@ BEGIN
 END
 $$;
 
--- The doctor compares the function with this digest.
-DO $$
-DECLARE
-    digest text;
-BEGIN
-    SELECT pg_catalog.md5(p.prosrc || coalesce(p.proconfig::text, '') || p.prosecdef) INTO STRICT digest
-    FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'outbox'::regnamespace AND p.proname = 'capture_row';
-    EXECUTE format('COMMENT ON FUNCTION outbox.capture_row IS %L', 'capture ' || digest);
-END
-$$;
-
 -- Only the functions of the capture write the log, and the operations are words in their text. The server parsed both
 -- conditions anew for each captured row, because each is a statement of its own: 7 microseconds.
 ALTER TABLE outbox.change DROP CONSTRAINT change_operation_known, DROP CONSTRAINT change_key_hash_range;

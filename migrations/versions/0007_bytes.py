@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrations.files import run
+from migrations.files import run, sign
 
 revision = "0007"
 down_revision = "0006"
@@ -10,7 +10,9 @@ down_revision = "0006"
 
 def upgrade() -> None:
     run("0007_bytes.up.sql")
+    sign("write_change")
 
 
 def downgrade() -> None:
     run("0007_bytes.down.sql")
+    sign("write_change")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrations.files import run
+from migrations.files import run, sign
 
 revision = "0008"
 down_revision = "0007"
@@ -10,7 +10,9 @@ down_revision = "0007"
 
 def upgrade() -> None:
     run("0008_capture_cost.up.sql")
+    sign("capture_row")
 
 
 def downgrade() -> None:
     run("0008_capture_cost.down.sql")
+    sign("capture_row")
