@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from outbox import exact_json
 from outbox.lineage import Sent
 from outbox.model import Delivery, HmsSyncError
 
@@ -124,7 +125,7 @@ class Witness(NoWitness):
     # ------------------------------------------------------------ inside
 
     def _append(self, line: object) -> None:
-        data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        data = exact_json.encode(line) + b"\n"
         with self._lock:
             self._write(data)
 

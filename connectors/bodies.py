@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from decimal import Decimal
 
-import simplejson
-
+from outbox import exact_json
 from outbox.model import Json
-
-_DECODER = simplejson.JSONDecoder(parse_float=Decimal)
-_ENCODER = simplejson.JSONEncoder(use_decimal=True, ensure_ascii=False)
 
 
 class NotJson(Exception):
@@ -32,11 +27,6 @@ def embedded(content_type: str, body: bytes) -> dict[str, Json]:
         return {"data_base64": b64encode(body).decode()}
 
 
-def encoded(document: Json) -> bytes:
-    """A JSON document in one line; numbers go through no float."""
-    return bytes(_ENCODER.encode(document).encode())
-
-
 def _is_json(content_type: str) -> bool:
     kind = content_type.partition(";")[0].strip().lower()
     return kind == "application/json" or kind.endswith("+json")
@@ -44,6 +34,6 @@ def _is_json(content_type: str) -> bool:
 
 def _parsed(body: bytes) -> Json:
     try:
-        return _DECODER.decode(body.decode())
-    except (ValueError, RecursionError):
+        return exact_json.decode(body)
+    except (*exact_json.MALFORMED, RecursionError):
         raise NotJson from None

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
@@ -19,6 +17,7 @@ from psycopg.pq import Format
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_dumps
 
+from outbox import exact_json
 from outbox.model import HmsSyncError
 
 Connection: TypeAlias = psycopg.Connection[DictRow]
@@ -116,15 +115,12 @@ def explained(error: psycopg.Error) -> str:
             return f"the database refused: {said}"
 
 
-# Made once, because half of what reading a small row takes is making a decoder. (That of the standard library is the
-# faster one and knows Decimal, its encoder does not.)
-_DECODER = json.JSONDecoder(parse_float=Decimal)
 _ENCODER = simplejson.JSONEncoder(use_decimal=True, ensure_ascii=False)
 
 
 class _JsonLoader(Loader):
     def load(self, data: Buffer) -> Any:
-        return _DECODER.raw_decode(str(data, "utf-8"))[0]
+        return exact_json.decode(data)
 
 
 class _BinaryJsonbLoader(Loader):
@@ -133,7 +129,7 @@ class _BinaryJsonbLoader(Loader):
     format = Format.BINARY
 
     def load(self, data: Buffer) -> Any:
-        return _DECODER.raw_decode(str(data[1:], "utf-8"))[0]
+        return exact_json.decode(memoryview(data)[1:])
 
 
 def dumps(value: Any) -> str:

@@ -6,8 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-import simplejson
-
+from outbox import exact_json
 from outbox.model import Change, Json
 from transformers.definition import MAX_DEPTH, Node
 from transformers.errors import TransformError, show
@@ -15,15 +14,6 @@ from transformers.format import FormatKind
 from transformers.rows import missing
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
-
-_ENCODER = simplejson.JSONEncoder(
-    use_decimal=True,
-    ensure_ascii=False,
-    allow_nan=False,
-    separators=(",", ":"),
-    namedtuple_as_object=False,
-    tuple_as_array=False,
-)
 
 
 def check_document(document: Json, path: str) -> None:
@@ -74,7 +64,7 @@ def _complaint(value: Json) -> str:
 
 def encode_json(document: Json, path: str) -> bytes:
     try:
-        return _ENCODER.encode(document).encode()
+        return exact_json.encode(document)
     except ValueError as error:  # lone surrogates, integers beyond Python's limit of digits
         raise TransformError(f"{path}: the document cannot be written as JSON: {str(error)[:200]}") from None
 

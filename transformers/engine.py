@@ -17,7 +17,7 @@ from transformers.definition import plain
 from transformers.formats import formats
 from transformers.plugin import source_of
 
-LIBRARIES = ("icalendar", "jmespath", "simplejson", "tzdata")
+LIBRARIES = ("icalendar", "jmespath", "msgspec", "simplejson", "tzdata")
 EDITION = 1
 """Raised whenever our own code writes other bytes for the same mapping and row (``tests/unit/test_engine.py``)."""
 

@@ -36,5 +36,5 @@ def missing(value: Json) -> str | None:
     if "$oversized" in value:
         return f"was too large to be captured ({value['$oversized']} bytes)"
     if "$unencodable" in value:
-        return f"could not be written as JSON by the database ({str(value['$unencodable'])[:200]})"
+        return f"has no JSON that can be read ({str(value['$unencodable'])[:200]})"
     return None

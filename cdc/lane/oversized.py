@@ -15,12 +15,16 @@ def is_marker(value: Json) -> bool:
     return isinstance(value, dict) and set(value) == {MARKER}
 
 
+def has_marker(row: Mapping[str, Json]) -> bool:
+    return dict in map(type, row.values()) and any(is_marker(value) for value in row.values())
+
+
 def with_current_values(change: Change, fetch: Callable[[Record], Mapping[str, Json] | None]) -> Change:
     """``change`` with its markers replaced by the record's present values; unchanged when the record is gone.
 
     The present value may be newer than the change; the newer change follows and says the same.
     """
-    if change.after is None or not any(is_marker(value) for value in change.after.values()):
+    if change.after is None or not has_marker(change.after):
         return change
     current = fetch(change.record)
     if current is None:

@@ -9,11 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 
-import simplejson
-
 from connectors.batch import Item
-from connectors.bodies import NotJson, embedded, encoded
+from connectors.bodies import NotJson, embedded
 from connectors.standing import Entry, Standing, standing
+from outbox import exact_json
 from outbox.model import Answer, Applied, Delivery, ErrorClass, Outcome, Record, Rejected, RemoteObject
 
 _SETTLED = {
@@ -66,11 +65,11 @@ def addition(batch: Iterable[Item], entries: Mapping[Record, Entry], last: int) 
 def read(raw: bytes) -> Line | None:
     """What a whole line of ours says; None where it is none."""
     try:
-        told = simplejson.loads(raw)
+        told = exact_json.decode(raw)
         record = Record(told["record_type"], told["record_key"])
         written = RemoteObject(change_id=told["change"], xid=told["xid"], command_id=told["command"])
         return Line(told["line"], told["connector"], record, Entry(told["key"], told["generation"], written))
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (*exact_json.MALFORMED, TypeError, KeyError, RecursionError):
         return None
 
 
@@ -84,7 +83,7 @@ def _written(number: int, item: Item) -> tuple[Line, bytes]:
         "time": delivery.change.captured_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         **embedded(message.content_type, message.body),
     }
-    return Line(number, delivery.connector, delivery.record, entry), encoded(told) + b"\n"
+    return Line(number, delivery.connector, delivery.record, entry), exact_json.encode(told) + b"\n"
 
 
 def _of(delivery: Delivery) -> dict[str, str | int]:

@@ -13,8 +13,9 @@ from types import MappingProxyType
 from typing import TypeAlias
 from urllib.parse import quote
 
-from connectors.bodies import embedded, encoded
+from connectors.bodies import embedded
 from connectors.webhook.options import Mode, WebhookOptions
+from outbox import exact_json
 from outbox.model import Delivery, Json, Message
 
 Content: TypeAlias = tuple[Mapping[str, str], bytes]
@@ -81,15 +82,17 @@ def _standard(event: Event) -> Content:
         "record": event.record,
         **_data(event),
     }
-    return {"Content-Type": "application/json"}, encoded(told)
+    return {"Content-Type": "application/json"}, exact_json.encode(told)
 
 
 def _structured(event: Event) -> Content:
-    return {"Content-Type": "application/cloudevents+json"}, encoded({**event.attributes, **_data(event)})
+    return {"Content-Type": "application/cloudevents+json"}, exact_json.encode({**event.attributes, **_data(event)})
 
 
 def _batch(event: Event) -> Content:
-    return {"Content-Type": "application/cloudevents-batch+json"}, encoded([{**event.attributes, **_data(event)}])
+    return {"Content-Type": "application/cloudevents-batch+json"}, exact_json.encode(
+        [{**event.attributes, **_data(event)}]
+    )
 
 
 def _data(event: Event) -> dict[str, Json]:

@@ -12,6 +12,14 @@ _OF_SETTLE = "\n      AND leased_until > clock_timestamp()\n    FOR UPDATE\n), s
 
 MUTANTS = (
     Mutant(
+        "strange-row",
+        "a row that only PostgreSQL takes for JSON stops no other",
+        "outbox/exact_json.py",
+        "except (msgspec.ValidationError, RecursionError):\n        return _carefully",
+        "except ZeroDivisionError:\n        return _carefully",
+        "tests/integration/test_strange_rows.py::test_a_number_too_long_and_a_form_too_deep_stop_no_other_record",
+    ),
+    Mutant(
         "owner-at-claim",
         "a lane is taken only when nobody holds it, or his lease is over",
         "outbox/sql/lanes.sql",

@@ -209,7 +209,7 @@ def test_a_marker_never_reaches_the_platform(spec: Json) -> None:
     sentence = field_refused(spec, {"c": {"$oversized": 99}})
     assert "column c was too large to be captured (99 bytes) and cannot be mapped" in sentence
     sentence = field_refused(spec, {"c": {"$unencodable": "bad zone"}})
-    assert "could not be written as JSON by the database (bad zone)" in sentence
+    assert "has no JSON that can be read (bad zone)" in sentence
 
 
 def test_a_marker_within_the_whole_row_is_found() -> None:
