@@ -19,6 +19,8 @@ from sqlalchemy import (
     column,
     create_engine,
     event,
+    func,
+    select,
     table,
     text,
 )
@@ -31,6 +33,7 @@ from connectors.exchange import TransportFailure
 from connectors.sql.columns import Kind, TargetColumn, fitted
 from connectors.sql.dialect import Rows, TableName
 from connectors.sql.failures import Failed, by_sqlite_code
+from outbox import exact_json
 from outbox.model import ErrorClass, HmsSyncError, Json
 
 _COLUMNS = text('SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(:name, :schema)')
@@ -97,7 +100,8 @@ class Sqlite:
         return {name: str(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()) for name in _DURABILITY}
 
     def among(self, column: Column[str], values: Sequence[str]) -> ColumnElement[bool]:
-        return column.in_(values)
+        listed = func.json_each(exact_json.encode(values).decode()).table_valued("value")
+        return column.in_(select(listed.c.value))  # one text of SQL, and one parameter, however many there are
 
     def insert(self, table: TableName, columns: Sequence[str]) -> Executable:
         return _insert(table, columns)

@@ -51,6 +51,7 @@ class Place:
                 connection.commit()
             connection.autocommit = True
             connection.execute("VACUUM ANALYZE")
+            connection.execute("CHECKPOINT")  # what was written before is not written while something is measured
 
     def environment(self) -> dict[str, str]:
         """Where PostgreSQL's own programs find this database."""
