@@ -35,6 +35,9 @@ SETTINGS = {
 }
 
 
+_ENCODING = "UTF8"
+"""Of the session, whatever the environment, the role or the dsn say; and of the database."""
+_OLDEST = 150_000
 NETWORK = {"connect_timeout": 10, "keepalives_idle": 15, "keepalives_interval": 5, "tcp_user_timeout": 30_000}
 """A database that swallows packets is noticed in half a minute, not when the kernel gives up."""
 
@@ -49,13 +52,13 @@ def connect(dsn: str, *, name: str = "hms-sync", autocommit: bool = True) -> Con
     """A connection with our settings; rows are dicts, numbers of jsonb are int or Decimal.
 
     ``name`` becomes ``application_name``, which the audit records as the worker.
-    Raises :class:`DatabaseUnavailable`.
+    Raises :class:`DatabaseUnavailable`, and HmsSyncError for a database that does not fit.
     """
     wanted = parameters(dsn)
     options = " ".join(f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in SETTINGS.items())
     try:
         connection: Connection = psycopg.connect(
-            make_conninfo(dsn, **{key: value for key, value in NETWORK.items() if key not in wanted}),
+            make_conninfo(dsn, client_encoding=_ENCODING, **{k: v for k, v in NETWORK.items() if k not in wanted}),
             autocommit=autocommit,
             application_name=name[:63],
             options=options,
@@ -66,11 +69,27 @@ def connect(dsn: str, *, name: str = "hms-sync", autocommit: bool = True) -> Con
         for secret in _password(wanted):
             said = said.replace(secret, "***")
         raise DatabaseUnavailable(f"the database does not answer: {said}; check database.dsn") from None
+    _require_fit(connection)
     for kind in ("json", "jsonb"):
         connection.adapters.register_loader(kind, _JsonLoader)
     connection.adapters.register_loader("jsonb", _BinaryJsonbLoader)
     set_json_dumps(dumps, connection)
     return connection
+
+
+def _require_fit(connection: Connection) -> None:
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in (_ENCODING, None):  # None: a pooler that does not say
+        why = (
+            f"the database is encoded in {encoding}, which cannot hold every text of mappings and answers: dump it, "
+            "make one with ENCODING 'UTF8', and restore it there"
+        )
+    elif connection.info.server_version < _OLDEST:
+        why = f"the server is PostgreSQL {connection.info.server_version // 10_000}; 15 or newer is needed"
+    else:
+        return
+    connection.close()
+    raise HmsSyncError(why)
 
 
 def _password(wanted: Mapping[str, Any]) -> set[str]:

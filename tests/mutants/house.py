@@ -9,6 +9,14 @@ REFUSED = "tests/unit/test_config_document.py::test_what_is_refused_is_named_wit
 
 MUTANTS = (
     Mutant(
+        "encoding-of-the-session",
+        "our sessions speak UTF-8 whatever the environment, the role or the dsn say",
+        "outbox/db.py",
+        "make_conninfo(dsn, client_encoding=_ENCODING, **",
+        "make_conninfo(dsn, **",
+        "tests/integration/test_database_fit.py::test_a_session_that_would_speak_another_encoding_reads_and_writes_utf_8",
+    ),
+    Mutant(
         "duplicate-keys",
         "a key that stands twice in the config is refused",
         "cdc/config/document.py",

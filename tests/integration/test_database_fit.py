@@ -1,0 +1,64 @@
+"""Our sessions speak UTF-8 whatever they are told to speak; a database that does not fit is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from outbox import db as outbox_db
+from tests.fixtures.command_line import Hms
+from tests.fixtures.postgres import Postgres
+
+TEXT = "Anhörung: Straßenbau, žádost, 漢"
+
+
+@pytest.fixture(params=["LATIN1", "SQL_ASCII"])
+def foreign(postgres: Postgres, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a database that is not encoded in UTF-8."""
+    name = f"hms_test_{request.param.lower()}"
+    with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as connection:
+        connection.execute(
+            f"CREATE DATABASE {name} ENCODING '{request.param}' TEMPLATE template0 LOCALE_PROVIDER libc LOCALE 'C'"
+        )
+        try:
+            yield postgres.dsn(name)
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.mark.parametrize("where", ["environment", "dsn", "database"])
+def test_a_session_that_would_speak_another_encoding_reads_and_writes_utf_8(
+    db: outbox_db.Connection, dsn: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if where == "environment":
+        monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    elif where == "dsn":
+        dsn = make_conninfo(dsn, client_encoding="LATIN1")
+    else:
+        db.execute(f"ALTER DATABASE {db.info.dbname} SET client_encoding = 'LATIN1'".encode())
+    with outbox_db.connect(dsn) as connection:
+        row = connection.execute(
+            "SELECT %(text)s::text AS text, jsonb_build_object('text', %(text)s::text) AS document,"
+            " octet_length(%(text)s::text) AS bytes",
+            {"text": TEXT},
+        ).fetchone()
+    assert row == {"text": TEXT, "document": {"text": TEXT}, "bytes": len(TEXT.encode())}
+
+
+def test_a_database_that_cannot_hold_every_text_is_refused_with_its_cure(foreign: str, hms: Hms) -> None:
+    for command in ("migrate", "status", "doctor"):
+        said = hms("--dsn", foreign, command)
+        assert said.code != 0
+        assert "is encoded in" in said.err, said
+        assert "ENCODING 'UTF8'" in said.err, said
+        assert "Traceback" not in said.err
+
+
+def test_a_server_that_is_too_old_is_refused(dsn: str, hms: Hms, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_db, "_OLDEST", 990_000)
+    said = hms("--dsn", dsn, "status")
+    assert said.code != 0
+    assert "15 or newer is needed" in said.err
