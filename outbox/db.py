@@ -25,6 +25,9 @@ Connection: TypeAlias = psycopg.Connection[DictRow]
 SETTINGS = {
     "synchronous_commit": "on",  # nothing is sent before its claim would survive a crash
     "timezone": "UTC",
+    "datestyle": "ISO",  # moments in another one are not read; a server may have it from its locale
+    "array_nulls": "on",
+    "quote_all_identifiers": "off",  # the doctor compares what the catalog writes
     "search_path": "pg_catalog",
     "statement_timeout": "60s",
     "lock_timeout": "20s",

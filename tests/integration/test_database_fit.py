@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -11,8 +12,28 @@ from psycopg.conninfo import make_conninfo
 from outbox import db as outbox_db
 from tests.fixtures.command_line import Hms
 from tests.fixtures.postgres import Postgres
+from tests.harness.premises import opened
 
 TEXT = "Anhörung: Straßenbau, žádost, 漢"
+OF_ITS_OWN = {
+    "array_nulls": "off",
+    "bytea_output": "escape",
+    "client_min_messages": "debug1",
+    "datestyle": "German, DMY",
+    "default_transaction_isolation": "serializable",
+    "extra_float_digits": "0",
+    "intervalstyle": "sql_standard",
+    "lock_timeout": "1",
+    "quote_all_identifiers": "on",
+    "row_security": "off",
+    "search_path": "pg_catalog",
+    "standard_conforming_strings": "off",
+    "statement_timeout": "1000",
+    "synchronous_commit": "off",
+    "timezone": "'Asia/Kathmandu'",
+    "transform_null_equals": "on",
+}
+"""What an application may have asked its database for."""
 
 
 @pytest.fixture(params=["LATIN1", "SQL_ASCII"])
@@ -62,3 +83,17 @@ def test_a_server_that_is_too_old_is_refused(dsn: str, hms: Hms, monkeypatch: py
     said = hms("--dsn", dsn, "status")
     assert said.code != 0
     assert "15 or newer is needed" in said.err
+
+
+@pytest.mark.timeout(120)
+def test_a_database_may_have_settings_of_its_own(db: outbox_db.Connection, dsn: str, tmp_path: Path, hms: Hms) -> None:
+    for name, value in OF_ITS_OWN.items():
+        db.execute(f"ALTER DATABASE {db.info.dbname} SET {name} = {value}".encode())
+    with opened(dsn, tmp_path) as office, office.served():
+        office.file(1, 2)
+        office.execute("UPDATE public.hearing SET title = %s WHERE id = 1", TEXT)
+        office.settled()
+        assert office.board.hearings()["1"]["title"] == TEXT
+        for command in (["doctor"], ["status"], ["explain", "hearing:1"], ["audit"]):
+            said = hms("-c", str(office.path), *command)
+            assert (said.code, said.err) == (0, ""), said
