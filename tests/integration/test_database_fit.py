@@ -94,6 +94,7 @@ def test_a_database_may_have_settings_of_its_own(db: outbox_db.Connection, dsn: 
         office.execute("UPDATE public.hearing SET title = %s WHERE id = 1", TEXT)
         office.settled()
         assert office.board.hearings()["1"]["title"] == TEXT
+        assert not office.execute("SELECT * FROM outbox.remote_object AS o WHERE 'NULL' IN (external_id, version)")
         for command in (["doctor"], ["status"], ["explain", "hearing:1"], ["audit"]):
             said = hms("-c", str(office.path), *command)
             assert (said.code, said.err) == (0, ""), said
