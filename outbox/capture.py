@@ -224,13 +224,12 @@ def _refuse_unknown(where: str, names: Iterable[str], known: Mapping[str, object
 
 def _check_condition(connection: Connection, where: str, table: Table, condition: str) -> None:
     """Ask the database in the form in which the trigger will ask it (the parameter forbids a second statement)."""
-    query = sql.SQL("SELECT ({}) FROM (SELECT (NULL::{}).*) AS row WHERE %s").format(
-        sql.SQL(condition.replace("%", "%%")),
-        sql.Identifier(table.schema_name, table.table_name),
-    )
+    relation = sql.Identifier(table.schema_name, table.table_name)
+    question = sql.SQL("SELECT ({}) FROM (SELECT (NULL::{}).*) AS row WHERE ").format(sql.SQL(condition), relation)
+    query = question.as_string().replace("%", "%%") + "%s"
     try:
         with connection.transaction():
-            cursor = connection.execute(query, (False,))
+            cursor = connection.execute(query.encode(), (False,))
     except errors.Error as error:
         raise HmsSyncError(f"{where}: condition {condition!r} is not valid: {error.diag.message_primary}") from error
     if cursor.description is None or cursor.description[0].type_display != "bool":

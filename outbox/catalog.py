@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from outbox.db import Connection
 from outbox.statements import statement
 
-_PART = re.compile(r'"([^"]+)"|([^".]+)')
+_PART = re.compile(r'"((?:[^"]|"")+)"|([^".]+)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,11 @@ def ledger_exists(connection: Connection) -> bool:
 
 def split_name(name: str) -> tuple[str, str]:
     """Schema and table of a name as the config writes it: lower case unless quoted, ``public`` unless named."""
-    parts = [quoted or plain.lower() for quoted, plain in _PART.findall(name)]
+    parts = [quoted.replace('""', '"') or plain.lower() for quoted, plain in _PART.findall(name)]
     return (parts[0], parts[1]) if len(parts) == 2 else ("public", parts[0])
 
 
 def _quoted(word: str) -> str:
-    return word if re.fullmatch(r"[a-z_][a-z0-9_$]*", word) else f'"{word}"'
+    if re.fullmatch(r"[a-z_][a-z0-9_$]*", word):
+        return word
+    return '"' + word.replace('"', '""') + '"'

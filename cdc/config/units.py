@@ -21,7 +21,7 @@ _SECONDS: Final = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h
 _RATE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)/(s|m|h)")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
-_TABLE = re.compile(r'("[^"]+"|[^\s".;]+)(\.("[^"]+"|[^\s".;]+))?')
+_TABLE = re.compile(r'("(?:[^"]|"")+"|[^\s".;]+)(\.("(?:[^"]|"")+"|[^\s".;]+))?')
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _INTERFACE = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
 _PIN = re.compile(r"sha256/[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=")

@@ -8,9 +8,12 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from pydantic import ValidationError
 
+from cdc.config.models import SyncConfig
 from outbox import capture
 from outbox.capture import CaptureTable
+from outbox.catalog import tables
 from outbox.db import Connection, connect
 from outbox.model import HmsSyncError
 
@@ -285,14 +288,15 @@ def test_an_unknown_record_type_cannot_be_removed(db: Connection) -> None:
 
 def test_strange_names_are_quoted(db: Connection) -> None:
     db.execute('CREATE SCHEMA "Büro; x"')
-    db.execute('CREATE TABLE "Büro; x"."Akte.1" ("Nr %s" text PRIMARY KEY, "o\'x" text)')
-    name = '"Büro; x"."Akte.1"'
-    table = CaptureTable(record_type="akte's", table=name, exclude=("o'x",))
+    db.execute('CREATE TABLE "Büro; x"."Akte ""1"".%s" ("Nr %s" text PRIMARY KEY, "o\'x" text)')
+    [name] = [table.name for table in tables(db) if table.schema_name == "Büro; x"]
+    table = CaptureTable(record_type="akte's", table=name, exclude=("o'x",), where="\"Nr %s\" <> '%s'")
     try:
+        SyncConfig.model_validate({"version": 1, "capture": {"akte": {"table": name}}, "database": {"dsn": "dbname=x"}})
         capture.apply(db, capture.plan(db, [table]))
-    except HmsSyncError as error:
+    except (HmsSyncError, ValidationError) as error:
         pytest.fail(str(error))
-    db.execute('INSERT INTO "Büro; x"."Akte.1" VALUES (\'ä"/%%s\', 1)'.replace("%%", "%"))
+    db.execute('INSERT INTO "Büro; x"."Akte ""1"".%s" VALUES (\'ä"/%s\', 1)')
     row = db.execute("SELECT record_key, after FROM outbox.change").fetchone()
     assert row == {"record_key": 'ä"/%s', "after": {"Nr %s": 'ä"/%s'}}
     capture.remove(db, ["akte's"])
