@@ -1,7 +1,7 @@
 """JSON for what is read and written with each change: no number passes through a float, and no encoder is made anew.
 
 The bytes are those of ``simplejson`` with compact separators, which is used where speed is not felt. What is encoded
-holds no float and no NaN: who makes a document asks for that first.
+holds no NaN, which would become null: who makes a document asks for that first.
 
 Whatever PostgreSQL takes for JSON can be read: one row of an application must not stop all others.
 """
@@ -59,7 +59,7 @@ def _member(raw: str) -> Any:
     try:
         return _careful(raw)
     except RecursionError:
-        return UNREADABLE
+        return dict(UNREADABLE)
 
 
 def _members(text: str) -> Iterator[tuple[str, str]]:

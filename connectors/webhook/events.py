@@ -90,9 +90,8 @@ def _structured(event: Event) -> Content:
 
 
 def _batch(event: Event) -> Content:
-    return {"Content-Type": "application/cloudevents-batch+json"}, exact_json.encode(
-        [{**event.attributes, **_data(event)}]
-    )
+    told = [{**event.attributes, **_data(event)}]
+    return {"Content-Type": "application/cloudevents-batch+json"}, exact_json.encode(told)
 
 
 def _data(event: Event) -> dict[str, Json]:
