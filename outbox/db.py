@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -41,6 +42,8 @@ SETTINGS = {
 _ENCODING = "UTF8"
 """Of the session, whatever the environment, the role or the dsn say; and of the database."""
 _OLDEST = 150_000
+_LATER = {"PGTZ": "timezone", "PGDATESTYLE": "datestyle"}
+"""Variables that libpq sends behind our settings, so that they would win."""
 NETWORK = {"connect_timeout": 10, "keepalives_idle": 15, "keepalives_interval": 5, "tcp_user_timeout": 30_000}
 """A database that swallows packets is noticed in half a minute, not when the kernel gives up."""
 
@@ -73,6 +76,10 @@ def connect(dsn: str, *, name: str = "hms-sync", autocommit: bool = True) -> Con
             said = said.replace(secret, "***")
         raise DatabaseUnavailable(f"the database does not answer: {said}; check database.dsn") from None
     _require_fit(connection)
+    for variable in _LATER.keys() & os.environ.keys():
+        connection.execute(f"SET {_LATER[variable]} = '{SETTINGS[_LATER[variable]]}'".encode())
+    if not autocommit:
+        connection.commit()
     for kind in ("json", "jsonb"):
         connection.adapters.register_loader(kind, _JsonLoader)
     connection.adapters.register_loader("jsonb", _BinaryJsonbLoader)

@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from psycopg.pq import TransactionStatus
 
 from outbox import db as outbox_db
 from tests.fixtures.command_line import Hms
@@ -67,6 +68,20 @@ def test_a_session_that_would_speak_another_encoding_reads_and_writes_utf_8(
             {"text": TEXT},
         ).fetchone()
     assert row == {"text": TEXT, "document": {"text": TEXT}, "bytes": len(TEXT.encode())}
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_moments_are_read_whatever_the_environment_asks_for(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, *, autocommit: bool
+) -> None:
+    monkeypatch.setenv("PGTZ", "Asia/Tokyo")
+    monkeypatch.setenv("PGDATESTYLE", "German")
+    with outbox_db.connect(dsn, autocommit=autocommit) as connection:
+        assert connection.info.transaction_status is TransactionStatus.IDLE
+        connection.rollback()
+        row = connection.execute("SELECT timestamptz '2026-11-23T09:00+01' AS moment").fetchone()
+    assert row is not None
+    assert row["moment"].isoformat() == "2026-11-23T08:00:00+00:00"
 
 
 def test_a_database_that_cannot_hold_every_text_is_refused_with_its_cure(foreign: str, hms: Hms) -> None:
