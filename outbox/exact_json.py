@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-MALFORMED = (msgspec.DecodeError, UnicodeDecodeError)
+MALFORMED = (msgspec.DecodeError, ValueError)
 UNREADABLE = {"$unencodable": "it is nested too deep"}
 """What stands in an object for a member that nobody can read."""
 _MOST_DIGITS = 4300
@@ -64,7 +64,7 @@ def _member(raw: str) -> Any:
 
 def _members(text: str) -> Iterator[tuple[str, str]]:
     """The members of an object, their values as they are written: no recursion, however deep they are."""
-    depth, start, name = 0, 0, None
+    depth, start, name, mark = 0, 0, None, ""
     for token in _TOKEN.finditer(text):
         mark = token[0]
         depth += (mark in ("{", "[")) - (mark in ("}", "]"))
@@ -75,3 +75,5 @@ def _members(text: str) -> Iterator[tuple[str, str]]:
         elif name is not None and (depth == 0 or (depth, mark) == (1, ",")):
             yield name, text[start : token.start()]
             name, start = None, token.end()
+    if (depth, mark) != (0, "}"):
+        raise ValueError("the object has no end")

@@ -47,6 +47,13 @@ def test_what_is_no_json_is_malformed(raw: bytes) -> None:
         exact_json.decode(raw)
 
 
+@pytest.mark.parametrize("strange", ["1" * 5000, "[" * 5000 + "]" * 5000])
+@pytest.mark.parametrize("rest", ["", ",", ', "b"', ', "b": }', "]"])
+def test_what_is_no_json_behind_a_strange_member_is_malformed(strange: str, rest: str) -> None:
+    with pytest.raises(exact_json.MALFORMED):
+        exact_json.decode(f'{{"a": {strange}{rest}'.encode())
+
+
 def test_a_lone_surrogate_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="surrogate"):
         exact_json.encode("\ud800")
