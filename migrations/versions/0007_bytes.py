@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrations.files import run, sign
+from migrations.files import restore, run, sign
 
 revision = "0007"
 down_revision = "0006"
@@ -14,5 +14,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    restore("write_change", "0002_capture.up.sql")
     run("0007_bytes.down.sql")
-    sign("write_change")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrations.files import run, sign
+from migrations.files import restore, run, sign
 
 revision = "0008"
 down_revision = "0007"
@@ -14,5 +14,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    restore("capture_row", "0002_capture.up.sql")
     run("0008_capture_cost.down.sql")
-    sign("capture_row")
