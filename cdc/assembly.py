@@ -18,7 +18,7 @@ from outbox.lanes import LaneId, Registration
 from outbox.ledger import LaneLedger
 from outbox.model import Guarantee, Verified
 
-_ROUNDS, _SMALLEST_PAGE, _LARGEST_PAGE = 32, 500, 4_000
+_ROUNDS, _SMALLEST_PAGE, _LARGEST_PAGE = 8, 500, 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def limits_of(settings: ConnectorConfig) -> Limits:
 
 
 def default_page_size(concurrency: int) -> int:
-    """Enough rounds for one page that its end, where fewer and fewer are under way, is a small part of it."""
+    """Enough rounds for one page that claiming it is a small part of the work."""
     return min(max(_SMALLEST_PAGE, _ROUNDS * concurrency), _LARGEST_PAGE)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from outbox import columns as cols
@@ -105,13 +106,16 @@ class LaneLedger:
         taken = [self._row(row, mapping_version) for row in rows if row["id"] is not None]
         return PageRead(taken, Token(head["claim_to"], head["claim_seen"]), head["others_open"])
 
-    def open_page(self, page_no: int, claim: Claim) -> None:
-        """The durable intent; call inside a transaction, send only after its commit."""
-        self._write_page(page_no, claim.start, claim.end, claim.mapping_version)
+    def open_page(self, page_no: int, claim: Claim) -> datetime:
+        """The durable intent; call inside a transaction, send only after its commit. Returns the present moment.
+
+        A claim that begins with what is left of another has its moment: something of it may have been sent since.
+        """
+        return self._write_page(page_no, claim.start, claim)
 
     def end_page(self, page_no: int, token: Token) -> None:
         """Records that everything up to ``token`` was taken and nothing is claimed."""
-        self._write_page(page_no, token, None, None)
+        self._write_page(page_no, token, None)
 
     def spill_stragglers(self, token: Token, record_types: Iterable[str], *, mapping_version: str) -> tuple[int, Token]:
         """Moves stragglers to ``outbox.delivery``; returns how many, and the token that no longer has them.
@@ -286,16 +290,20 @@ class LaneLedger:
         if changed != expected:
             raise LeaseLost(self.lane)
 
-    def _write_page(self, page_no: int, start: Token, end: Token | None, mapping_version: str | None) -> None:
-        parameters = self._parameters(
+    def _write_page(self, page_no: int, start: Token, claim: Claim | None) -> datetime:
+        row = self._one(
+            "open_page",
             page_no=page_no,
             position=start.position,
             seen=start.seen,
-            claim_to=end.position if end else None,
-            claim_seen=end.seen if end else None,
-            mapping_version=mapping_version,
+            claim_to=claim and claim.end.position,
+            claim_seen=claim and claim.end.seen,
+            mapping_version=claim and claim.mapping_version,
+            claimed_at=claim and claim.claimed_at,
         )
-        self._connection.execute(statement("ledger", "open_page"), parameters)
+        assert row is not None  # noqa: S101  one row goes in
+        now: datetime = row["now"]
+        return now
 
     def _row(self, row: Mapping[str, Any], mapping_version: str) -> Row:
         delivery = Delivery(self.lane.connector, cols.change_of(row), mapping_version=mapping_version)

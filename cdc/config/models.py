@@ -242,7 +242,7 @@ class ConnectorConfig(Section):
         default=None,
         ge=1,
         le=10_000,
-        description="Changes claimed at once, per lane; absent: 32 times concurrency, between 500 and 4000.",
+        description="Changes claimed at once, per lane; absent: 8 times concurrency, between 500 and 4000.",
     )
     start: Literal["beginning", "now"] = Field(
         default="beginning", description="What a connector new to the outbox starts with."

@@ -20,6 +20,15 @@ class Backlog:
     def __repr__(self) -> str:
         return f"<Backlog {len(self._ready)} records ready, {len(self._under_way)} under way>"
 
+    def __contains__(self, record: Record) -> bool:
+        """True when a row of the record waits here."""
+        return record in self._queues
+
+    @property
+    def records(self) -> int:
+        """How many records have rows waiting here."""
+        return len(self._queues)
+
     @property
     def ready(self) -> bool:
         """True when a row may start now."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from cdc.lane.verdict import Verdict
 from outbox.claims import Row, Settled, Unsettled
-from outbox.model import Action, Answer, Applied, AuditOutcome, DeliveryState, Json, Message, RemoteObject
+from outbox.model import Action, Answer, Applied, AuditOutcome, Delivery, DeliveryState, Json, Message, RemoteObject
 from outbox.nouns import noun
 
 _NOTHING = RemoteObject()
@@ -23,6 +23,10 @@ class Ended:
     request_hash: str | None = None
 
     @property
+    def delivery(self) -> Delivery:
+        return self.row.delivery
+
+    @property
     def is_applied(self) -> bool:
         """True when the platform said so."""
         return self.settled is not None and self.settled.outcome is AuditOutcome.APPLIED
@@ -36,7 +40,7 @@ class Ended:
     def had_no_effect(self) -> bool:
         """True when certainly nothing of the delivery was ever applied. (A dead one in trouble died of silence.)"""
         verdict = self.verdict
-        if verdict is None or self.row.delivery.doubt:
+        if verdict is None or self.delivery.doubt:
             return False
         return verdict.state is DeliveryState.WAITING or (verdict.state is DeliveryState.DEAD and not verdict.trouble)
 
@@ -46,7 +50,7 @@ class Ended:
         verdict = self.verdict
         assert verdict is not None  # noqa: S101  asked only of rows with a verdict
         return Unsettled(
-            self.row.delivery,
+            self.delivery,
             verdict.state,
             verdict.due_in,
             verdict.error_class,

@@ -1,12 +1,18 @@
-"""The pages of one lane: where it stands, the claim that is open, and turning to the next one."""
+"""The pages of one lane: where it stands, the claim that is open, and turning to the next one.
+
+A full page that runs low is not waited for: the next one is claimed beside its rest, so that the platform has no pause
+between the two. That claim begins where the elder page began. The newest claim, which is all that an heir reads, so
+names everything that was perhaps sent, and two pages under way are the most there can be.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cdc.lane.ended import held
+from cdc.lane.open_page import OpenPage, opened
 from cdc.lane.policy import LanePolicy
 from cdc.lane.verdict import doubt_due_in, fate_of_the_poisoned
 from outbox.claims import Claim, PageRead, Row, Token
@@ -24,8 +30,10 @@ class Turn:
 
     page_no: int
     token: Token
-    claim: Claim | None
-    rows: Sequence[Row]
+    page: OpenPage | None = None
+    rows: Sequence[Row] = ()
+    overlaps: bool = False
+    """True when the rest of the page before goes on."""
     spilled: bool = False
 
 
@@ -39,9 +47,8 @@ class Pager:
         self._page_no = 0
         self._token = Token(0, "1:1:")
         self._kept = self._token
-        self._claim: Claim | None = None
-        self._open = 0
-        self._opened_at = 0.0
+        self._pages: list[OpenPage] = []
+        """Under way, the eldest first: one, or two that overlap."""
         self._recoveries = ledger.lane.recoveries
         self.quarantined = 0
         """Deliveries that the recovery put aside because worker after worker died of them."""
@@ -50,12 +57,12 @@ class Pager:
         """True when the latest read found rows, or stopped at its limit: there may be more."""
 
     def __repr__(self) -> str:
-        return f"<Pager page {self._page_no} from {self._token.position}, {self._open} rows open>"
+        return f"<Pager page {self._page_no} from {self._token.position}, {self.open_rows} rows open>"
 
     @property
     def is_open(self) -> bool:
         """True while a claim has rows without a place of their own."""
-        return self._claim is not None
+        return bool(self._pages)
 
     @property
     def is_careful(self) -> bool:
@@ -64,8 +71,8 @@ class Pager:
 
     @property
     def open_rows(self) -> int:
-        """Rows of the open page that are neither settled nor in ``outbox.delivery``."""
-        return self._open
+        """Claimed rows that are neither settled nor in ``outbox.delivery``."""
+        return sum(len(page.waiting) for page in self._pages)
 
     @property
     def has_late_rows(self) -> bool:
@@ -74,7 +81,8 @@ class Pager:
 
     @property
     def age_seconds(self) -> float:
-        return time.monotonic() - self._opened_at
+        """Of the eldest open page."""
+        return time.monotonic() - self._pages[0].opened_at
 
     def recover(self, record_types_of: Callable[[str], Iterable[str]]) -> list[Row]:
         """Takes over the lane as its last owner left it; returns the rows that were perhaps sent."""
@@ -105,42 +113,76 @@ class Pager:
             self._keep_token()
         return None
 
-    def ends_after(self, rows: int) -> bool:
-        """True when ``rows`` more rows finding their place leave nothing open."""
-        return self._claim is not None and self._open <= rows
+    def ends_after(self, change_ids: Collection[int]) -> bool:
+        """True when these rows' finding their place leaves nothing open."""
+        return self.is_open and all(page.is_over_after(change_ids) for page in self._pages)
+
+    def overlaps_after(self, change_ids: Collection[int]) -> bool:
+        """True when the next page may be claimed once these rows have found their place, beside what is left.
+
+        Never beside a page that another owner left: owners may have died of it, and it is finished before all else.
+        """
+        if not self.is_open or not self._pages[-1].is_full:
+            return False
+        return all(page.is_over_after(change_ids) for page in self._pages[:-1])
 
     def turn(self) -> Turn:
-        """Ends the open page and claims the next; inside a transaction. ``turned`` takes it over after the commit."""
-        start = self._claim.end if self._claim else self._token
+        """Ends what is open and claims the next page; inside a transaction. ``turned`` follows its commit."""
+        start = self._pages[-1].claim.end if self.is_open else self._token
         read = self._read(start)
         self._note(read, start)
         self._note_progress()
         page_no = self._page_no + 1
-        if sum(row.straggler for row in read.rows) > self._policy.page_size:
+        if self._is_flood(read):
             _, token = self._ledger.spill_stragglers(
                 start, self._record_types, mapping_version=self._policy.mapping_version
             )
             self._ledger.end_page(page_no, token)
-            return Turn(page_no, token, None, (), spilled=True)
-        self._hold(row for row in read.rows if row.blocked)
-        rows = [row for row in read.rows if not row.blocked]
+            return Turn(page_no, token, spilled=True)
+        rows = self._held_back(read)
         if not rows:
             self._ledger.end_page(page_no, read.end)
-            return Turn(page_no, read.end, None, ())
-        claim = Claim(start, read.end, self._policy.mapping_version)
-        self._ledger.open_page(page_no, claim)
-        return Turn(page_no, start, claim, rows)
+            return Turn(page_no, read.end)
+        return self._claimed(start, None, read, rows)
+
+    def overlap(self) -> Turn | None:
+        """Claims the next page beside the rest of the newest, inside a transaction; None when that has to end first."""
+        newest = self._pages[-1]
+        read = self._read(newest.claim.end)
+        if self._is_flood(read) or newest.would_be_overtaken(read.rows):
+            newest.is_full = False
+            return None
+        self._note(read, newest.claim.end)
+        return self._claimed(newest.claim.end, newest.claim, read, self._held_back(read))
 
     def turned(self, turn: Turn) -> list[Row]:
         """The transaction of ``turn`` is committed: its rows may be sent."""
         self._page_no, self._token, self._kept = turn.page_no, turn.token, turn.token
-        self._claim, self._open = turn.claim, len(turn.rows)
-        self._opened_at = time.monotonic()
+        self._pages = self._pages[-1:] if turn.overlaps else []
+        if turn.page is not None:
+            self._pages.append(turn.page)
         return _in_order(turn.rows)
 
-    def placed(self, rows: int) -> None:
-        """``rows`` of the open page were settled or moved to ``outbox.delivery``."""
-        self._open -= rows
+    def placed(self, change_ids: Collection[int]) -> None:
+        """These claimed rows were settled or moved to ``outbox.delivery``."""
+        for page in self._pages:
+            page.placed(change_ids)
+
+    def _claimed(self, start: Token, elder: Claim | None, read: PageRead, rows: Sequence[Row]) -> Turn:
+        """The claim of a page, and of what is left of ``elder`` with it."""
+        claim = Claim(start, read.end, self._policy.mapping_version)
+        spanning = replace(elder, end=read.end) if elder else claim
+        claimed_at = self._ledger.open_page(self._page_no + 1, spanning)
+        page = opened(replace(claim, claimed_at=claimed_at), rows, is_full=len(read.rows) >= self._policy.page_size)
+        return Turn(self._page_no + 1, spanning.start, page, rows, overlaps=elder is not None)
+
+    def _is_flood(self, read: PageRead) -> bool:
+        return sum(row.straggler for row in read.rows) > self._policy.page_size
+
+    def _held_back(self, read: PageRead) -> list[Row]:
+        """The rows that may be sent; those behind an open delivery of their record are written down as held."""
+        self._hold(row for row in read.rows if row.blocked)
+        return [row for row in read.rows if not row.blocked]
 
     def _note(self, read: PageRead, start: Token) -> None:
         self.others_open = read.others_open
@@ -155,7 +197,7 @@ class Pager:
         )
 
     def _resume(self, claim: Claim | None, rows: list[Row]) -> list[Row]:
-        self._claim, self._open, self._opened_at = claim, len(rows), time.monotonic()
+        self._pages = [opened(claim, rows)] if claim is not None else []
         if claim is not None and not rows:
             with self._ledger.transaction():
                 turn = self.turn()

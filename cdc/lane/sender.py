@@ -143,11 +143,18 @@ class Sender:
         """What the platform holds, for later rows of the same records that were read before it."""
         for entry in ended:
             if entry.settled is not None and entry.settled.remote is not None:
-                self._remotes[entry.row.delivery.record] = entry.settled.remote
+                self._remotes[entry.delivery.record] = entry.settled.remote
 
-    def forget(self) -> None:
-        """A new page was read: its rows carry what the ledger remembers."""
-        self._remotes.clear()
+    def page_read(self, rows: Sequence[Row]) -> None:
+        """A page was read: its rows carry what the ledger remembers. Rows read before it still have to be told."""
+        if not self._remotes:
+            return
+        fresh = {row.delivery.record: row.remote for row in rows}
+        self._remotes = {
+            record: fresh.get(record) or remote
+            for record, remote in self._remotes.items()
+            if record in self._flights or record in self.backlog
+        }
 
     def abandon(self) -> None:
         """The lane is lost: cut everything, believe nothing."""

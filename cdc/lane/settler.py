@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
 from cdc.lane.ended import Ended, held, in_flight, under
@@ -80,7 +80,7 @@ class Settler:
         with self._ledger.transaction():
             fences = self._ledger.enter([in_flight(row) for row in rows])
         self._point("intent.committed")
-        self._pager.placed(len(rows))
+        self._pager.placed([row.delivery.change.id for row in rows])
         return [under(row, fences) for row in rows]
 
     def settle(self, *, turning: bool = True) -> str | None:
@@ -94,17 +94,16 @@ class Settler:
         batch, self._batch = self._fuse.spare(self._batch), []
         unsettled = [entry.unsettled for entry in batch if entry.verdict is not None]
         unsettled += [held(row) for row in self._followers(batch)]
-        bare = [entry.row for entry in batch if entry.row.delivery.fence is None and entry.settled is not None]
-        placed = len(bare) + sum(entry.delivery.fence is None for entry in unsettled)
+        placed = _change_ids([*batch, *unsettled])
         reason = next((entry.verdict.pause for entry in batch if entry.verdict and entry.verdict.pause), None)
-        turning = turning and self._pager.ends_after(placed)
-        if not (turning or unsettled or placed < len(batch) or self._sender.gate.has_news):
+        next_page = self._next_page(placed) if turning else None
+        if not (next_page or unsettled or self._sender.gate.has_news or _were_open(batch)):
             self._settle_plainly(batch)
             return None
-        turn = self._write(batch, unsettled, reason, turning=turning)
+        turn = self._write(batch, unsettled, reason, next_page)
         self._point("settle.committed")
         self._sender.gate.told()
-        self.stirred = any(entry.verdict or entry.row.delivery.fence is not None for entry in batch)
+        self.stirred = bool(unsettled) or _were_open(batch)
         self._after_commit(batch, placed, turn)
         return reason
 
@@ -155,10 +154,14 @@ class Settler:
     def _settled_plainly(self, batch: Sequence[Ended]) -> None:
         self._point("settle.committed")
         self.stirred = False
-        self._after_commit(batch, len(batch), None)
+        self._after_commit(batch, _change_ids(batch), None)
 
     def _write(
-        self, batch: Sequence[Ended], unsettled: Sequence[Unsettled], reason: str | None, *, turning: bool
+        self,
+        batch: Sequence[Ended],
+        unsettled: Sequence[Unsettled],
+        reason: str | None,
+        next_page: Callable[[], Turn | None] | None,
     ) -> Turn | None:
         """The batch with all that follows from it, in one transaction."""
         with self._ledger.transaction():
@@ -169,35 +172,42 @@ class Settler:
             if reason is not None:
                 self._ledger.pause(reason)
             self._sender.gate.tell()
-            turn = self._pager.turn() if turning else None
+            turn = next_page() if next_page else None
             self._point("settle.before_commit")
         return turn
 
+    def _next_page(self, placed: Collection[int]) -> Callable[[], Turn | None] | None:
+        """What claims the next page, once ``placed`` have found their place and few records wait to be sent."""
+        if self._pager.ends_after(placed):
+            return self._pager.turn
+        runs_low = self._sender.backlog.records <= self._policy.concurrency
+        return self._pager.overlap if runs_low and self._pager.overlaps_after(placed) else None
+
     def _followers(self, batch: Iterable[Ended]) -> list[Row]:
-        blocking = [entry.row.delivery.record for entry in batch if entry.verdict and self._blocks(entry)]
+        blocking = [entry.delivery.record for entry in batch if entry.verdict and self._blocks(entry)]
         return [row for record in blocking for row in self._sender.backlog.followers(record)]
 
     def _freed(self, batch: Iterable[Ended]) -> list[Record]:
         """Records whose open delivery no longer stands in the way of the next one."""
         return [
-            entry.row.delivery.record
+            entry.delivery.record
             for entry in batch
-            if entry.row.delivery.fence is not None and not (entry.verdict and self._blocks(entry))
+            if entry.delivery.fence is not None and not (entry.verdict and self._blocks(entry))
         ]
 
     def _blocks(self, entry: Ended) -> bool:
         assert entry.verdict is not None  # noqa: S101  asked only of rows with a verdict
         return entry.verdict.state is not DeliveryState.DEAD or self._policy.hold_after_reject
 
-    def _after_commit(self, batch: Sequence[Ended], placed: int, turn: Turn | None) -> None:
+    def _after_commit(self, batch: Sequence[Ended], placed: Collection[int], turn: Turn | None) -> None:
         self._sender.remember(batch)
         self._witness.ended(
             self._policy.connector,
-            [(entry.row.delivery, entry.external_id) for entry in batch if entry.is_applied],
-            [entry.row.delivery for entry in batch if entry.had_no_effect],
+            [(entry.delivery, entry.external_id) for entry in batch if entry.is_applied],
+            [entry.delivery for entry in batch if entry.had_no_effect],
         )
         for entry in batch:
-            self._sender.backlog.finish(entry.row.delivery.record)
+            self._sender.backlog.finish(entry.delivery.record)
         self._pager.placed(placed)
         if turn is not None:
             self._turned(turn)
@@ -205,7 +215,7 @@ class Settler:
 
     def _turned(self, turn: Turn, seconds: float | None = None) -> None:
         self.stirred |= turn.spilled
-        self._sender.forget()
+        self._sender.page_read(turn.rows)
         self._sender.backlog.load(self._pager.turned(turn))
         if turn.rows:
             self._point("claim.committed")
@@ -217,7 +227,7 @@ class Settler:
         latencies: dict[AuditOutcome, list[float]] = {}
         for entry in batch:
             if entry.settled is not None:
-                latency = (now - entry.row.delivery.change.captured_at).total_seconds()
+                latency = (now - entry.delivery.change.captured_at).total_seconds()
                 latencies.setdefault(entry.settled.outcome, []).append(latency)
             if entry.verdict is not None:
                 self._tell_verdict(entry.verdict)
@@ -231,3 +241,12 @@ class Settler:
             self._observe(RetryScheduled(connector, verdict.error_class, verdict.due_in))
         if verdict.pause is not None:
             self._observe(ConnectorPaused(connector, verdict.error_class))
+
+
+def _change_ids(entries: Sequence[Ended | Unsettled]) -> set[int]:
+    return {entry.delivery.change.id for entry in entries}
+
+
+def _were_open(batch: Iterable[Ended]) -> bool:
+    """True when deliveries are among them, which others may wait for."""
+    return any(entry.delivery.fence is not None for entry in batch)

@@ -153,10 +153,15 @@ WHERE pg_visible_in_snapshot(c.xid, %(claim_seen)s::pg_snapshot)
 ORDER BY c.id;
 
 -- open_page
--- The durable intent for a whole page (claim_to not null), or the end of one (claim_to null).
-INSERT INTO outbox.page (connector, lane, page_no, epoch, position, seen, claim_to, claim_seen, mapping_version)
-VALUES (%(connector)s, %(lane)s, %(page_no)s, %(epoch)s, %(position)s, %(seen)s::pg_snapshot,
-        %(claim_to)s, %(claim_seen)s::pg_snapshot, %(mapping_version)s);
+-- The durable intent for a whole page (claim_to not null), or the end of one (claim_to null). claimed_at is given where
+-- the claim begins with the rest of an earlier one.
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+INSERT INTO outbox.page (connector, lane, page_no, epoch, position, seen, claim_to, claim_seen, mapping_version,
+                         claimed_at)
+SELECT %(connector)s, %(lane)s, %(page_no)s, %(epoch)s, %(position)s, %(seen)s::pg_snapshot, %(claim_to)s,
+       %(claim_seen)s::pg_snapshot, %(mapping_version)s, coalesce(%(claimed_at)s::timestamptz, now)
+FROM clock
+RETURNING (SELECT now FROM clock);
 
 -- spill_stragglers
 -- More stragglers than a page holds become deliveries, the first of each record due at once; as many as one

@@ -161,5 +161,19 @@ def unbalanced(connection: db.Connection) -> list[dict[str, Any]]:
     return connection.execute(BOOKS, {"c": CONNECTOR, "t": TYPE}).fetchall()
 
 
+def outcomes(connection: db.Connection) -> list[tuple[int, str]]:
+    """Change and outcome of each entry of the audit, in its order."""
+    rows = connection.execute(
+        "SELECT change_id, outcome FROM outbox.audit WHERE connector = %s ORDER BY id", [CONNECTOR]
+    ).fetchall()
+    return [(row["change_id"], row["outcome"]) for row in rows]
+
+
+def states(connection: db.Connection) -> dict[int, str]:
+    """The open deliveries."""
+    rows = connection.execute("SELECT change_id, state FROM outbox.delivery").fetchall()
+    return {row["change_id"]: row["state"] for row in rows}
+
+
 def with_guarantee(guarantee: Guarantee, **changes: Any) -> LanePolicy:
     return replace(POLICY, guarantee=guarantee, **changes)

@@ -107,9 +107,10 @@ class FakeCourier:
         done, self._done = self._done, []
         return done
 
-    def release(self) -> None:
-        """The slow ones arrive after all."""
-        slow, self._slow = self._slow, []
+    def release(self, change: int | None = None) -> None:
+        """The slow ones arrive after all, or that of one change."""
+        slow = [entry for entry in self._slow if change in (None, entry[0].change.id)]
+        self._slow = [entry for entry in self._slow if entry not in slow]
         for delivery, message in slow:
             self._finish(delivery, message)
 

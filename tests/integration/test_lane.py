@@ -3,65 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Protocol
 
 import pytest
 
 import outbox.ledger
-from cdc.lane.house import no_point
-from cdc.lane.policy import LanePolicy
 from outbox import db as outbox_db
 from outbox.lanes import LeaseLost
 from outbox.model import Delivery, Guarantee, Record
+from tests.fixtures.lanes import Take
 from tests.harness import platform as p
 from tests.harness.lanes import (
-    CONNECTOR,
     POLICY,
     TYPE,
-    Hand,
     expire_leases,
+    outcomes,
     registered,
+    states,
     take,
     unbalanced,
     with_guarantee,
     write,
 )
 from tests.harness.platform import Platform
-
-
-def outcomes(db: outbox_db.Connection) -> list[tuple[int, str]]:
-    rows = db.execute(
-        "SELECT change_id, outcome FROM outbox.audit WHERE connector = %s ORDER BY id", [CONNECTOR]
-    ).fetchall()
-    return [(row["change_id"], row["outcome"]) for row in rows]
-
-
-def states(db: outbox_db.Connection) -> dict[int, str]:
-    return {r["change_id"]: r["state"] for r in db.execute("SELECT change_id, state FROM outbox.delivery").fetchall()}
-
-
-class Take(Protocol):
-    def __call__(
-        self, platform: Platform, policy: LanePolicy = POLICY, *, point: Callable[[str], None] = no_point
-    ) -> Hand: ...
-
-
-@pytest.fixture
-def taken(dsn: str) -> Iterator[Take]:
-    """Takes a free lane of the test's database; its connection is closed after the test."""
-    hands: list[Hand] = []
-
-    def take_one(platform: Platform, policy: LanePolicy = POLICY, *, point: Callable[[str], None] = no_point) -> Hand:
-        hand = take(dsn, platform, policy, point=point)
-        assert hand is not None
-        hands.append(hand)
-        return hand
-
-    yield take_one
-    for hand in hands:
-        hand.connection.close()
 
 
 def test_a_change_reaches_the_platform_and_the_audit(db: outbox_db.Connection, taken: Take) -> None:

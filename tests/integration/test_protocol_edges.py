@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 from uuid import uuid4
 
 import pytest
 
-from cdc.lane.house import no_point
-from cdc.lane.policy import LanePolicy
 from connectors.clock import boottime
 from outbox import db as outbox_db
 from outbox.claims import Settled
@@ -19,6 +16,7 @@ from outbox.model import AuditOutcome, Guarantee, Record
 from outbox.operate import drop
 from outbox.replay import replay_run
 from outbox.selector import Selector
+from tests.fixtures.lanes import Take
 from tests.harness import platform as p
 from tests.harness.lanes import (
     CONNECTOR,
@@ -26,7 +24,7 @@ from tests.harness.lanes import (
     Hand,
     expire_leases,
     registered,
-    take,
+    states,
     unbalanced,
     with_guarantee,
     write,
@@ -35,32 +33,6 @@ from tests.harness.platform import Platform
 
 PATIENT = replace(POLICY, retry=replace(POLICY.retry, base_seconds=3600.0, max_seconds=3600.0))
 """A first failure is retried within an hour, so that only what a test does makes anything due."""
-
-
-class Take(Protocol):
-    def __call__(
-        self, platform: Platform, policy: LanePolicy = POLICY, *, point: Callable[[str], None] = no_point
-    ) -> Hand: ...
-
-
-@pytest.fixture
-def taken(dsn: str) -> Iterator[Take]:
-    """Takes a free lane of the test's database; its connection is closed after the test."""
-    hands: list[Hand] = []
-
-    def take_one(platform: Platform, policy: LanePolicy = POLICY, *, point: Callable[[str], None] = no_point) -> Hand:
-        hand = take(dsn, platform, policy, point=point)
-        assert hand is not None
-        hands.append(hand)
-        return hand
-
-    yield take_one
-    for hand in hands:
-        hand.connection.close()
-
-
-def states(db: outbox_db.Connection) -> dict[int, str]:
-    return {r["change_id"]: r["state"] for r in db.execute("SELECT change_id, state FROM outbox.delivery").fetchall()}
 
 
 def all_due(db: outbox_db.Connection, hand: Hand) -> None:

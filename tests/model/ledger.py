@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tests.model.rules import Rule
 from tests.model.state import (
     AFTER_QUIET,
@@ -99,12 +101,14 @@ def steps_back(ledger: Ledger, world: World, change: int) -> Ledger:
 
 def ends_page(ledger: Ledger) -> Ledger:
     """The open page ends with the transaction that gives its last row a place of its own."""
-    if not ledger.claim:
-        return ledger
-    rows = range(ledger.position, ledger.claim)
-    if all(ledger.settled[change] or ledger.deliveries[change] is not None for change in rows):
+    if ledger.claim and are_placed(ledger, range(ledger.position, ledger.claim)):
         return ledger._replace(position=ledger.claim, claim=0)
     return ledger
+
+
+def are_placed(ledger: Ledger, changes: Iterable[int]) -> bool:
+    """True when each has a place of its own: settled, or a delivery."""
+    return all(ledger.settled[change] or ledger.deliveries[change] is not None for change in changes)
 
 
 def doubts(ledger: Ledger, world: World, due: str) -> Ledger:

@@ -9,6 +9,10 @@ class Rule(Enum):
     """A rule of the protocol; the value says it in a sentence and where the code has it."""
 
     CLAIM_NAMES_ITS_ROWS = "a page's claim is committed before its rows are sent (Pager.turn, open_page)"
+    CLAIM_NAMES_THE_REST = "a claim made while another goes on begins with what is left of that (Pager.overlap)"
+    CLAIM_KEEPS_THE_ORDER = (
+        "no page is claimed beside one that its held rows would overtake (OpenPage.would_be_overtaken)"
+    )
     CLAIM_IS_FLUSHED = "the claim's commit reaches the disk before the first byte leaves (synchronous_commit = on)"
     RECOVERY_MINUS_SETTLED = "a take-over leaves out what is settled (read_claim: NOT EXISTS in audit)"
     RECOVERY_MINUS_OPEN = "a take-over leaves out what has a delivery (read_claim: NOT EXISTS in delivery)"

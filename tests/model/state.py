@@ -69,11 +69,15 @@ class Row(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """``rows`` by change; ``remotes`` by record: what it believes the platform holds."""
+    """``rows`` by change; ``remotes`` by record: what it believes the platform holds.
+
+    ``border``: where the newest page that it claimed begins; -1: it claimed none, and overlaps with none.
+    """
 
     role: str
     rows: tuple[Row | None, ...]
     remotes: tuple[tuple[int, int], ...]
+    border: int = -1
 
 
 class Delivery(NamedTuple):

@@ -13,7 +13,7 @@ from outbox.model import Guarantee
 from tests.model.checker import Result, check
 from tests.model.rules import Assumption, Rule
 from tests.model.state import World
-from tests.model.worlds import WORLDS, a_delete, one_page
+from tests.model.worlds import WORLDS, a_delete, deletes, one_page, two_pages
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "model.md"
 Breach: TypeAlias = tuple[Guarantee, Callable[[Guarantee], World], str]
@@ -25,6 +25,8 @@ AT_LEAST = Guarantee.AT_LEAST
 
 FIRST_LINE: Mapping[Rule, Breach] = {
     Rule.CLAIM_NAMES_ITS_ROWS: (AT_LEAST, one_page, "a1 is lost"),
+    Rule.CLAIM_NAMES_THE_REST: (AT_LEAST, two_pages, "a1 is lost"),
+    Rule.CLAIM_KEEPS_THE_ORDER: (VERIFY, deletes, "a2-gone is stuck"),
     Rule.CLAIM_IS_FLUSHED: (AT_LEAST, one_page, "its transaction is undone"),
     Rule.RECOVERY_MINUS_SETTLED: (ONCE, one_page, "a1 is sent again by itself"),
     Rule.RECOVERY_MINUS_OPEN: (VERIFY, one_page, "a1 has two effects"),

@@ -100,16 +100,20 @@ def _recovered(ledger: Ledger, world: World) -> tuple[Ledger, tuple[Row | None, 
 
 
 def _claim(state: State, world: World, number: int) -> Iterator[Step]:
-    """The next page, once the last one has ended; its commit also flushes what the application committed."""
-    ledger = state.ledger
-    if ledger.claim or ledger.position >= state.present:
+    """The next page, once the last one has ended, or beside its rest; its commit also flushes what the application
+    committed."""
+    ledger, worker = state.ledger, state.workers[number]
+    begin = ledger.claim or ledger.position
+    end = min(state.present, begin + world.page_size)
+    if begin == end or (ledger.claim and not _may_overlap(ledger, worker)):
         return
-    end = min(state.present, ledger.position + world.page_size)
-    claim = range(ledger.position, end)
-    ledger = ledger._replace(claim=end)
-    worker = state.workers[number]
+    claim = range(begin, end)
+    names_rest = ledger.claim and Rule.CLAIM_NAMES_THE_REST in world.rules
+    ledger = ledger._replace(position=worker.border if names_rest else begin, claim=end)
     rows = list(worker.rows)
     blocked = [change for change in claim if books.is_blocked(ledger, world, change)]
+    if Rule.CLAIM_KEEPS_THE_ORDER in world.rules and any(_waits_before(world, worker, change) for change in blocked):
+        return
     for change in claim:
         if change not in blocked or Rule.FOLLOWERS_HELD not in world.rules:
             rows[change] = Row()
@@ -121,9 +125,19 @@ def _claim(state: State, world: World, number: int) -> Iterator[Step]:
     state = state._replace(
         ledger=ledger,
         flushed=state.present if Rule.CLAIM_IS_FLUSHED in world.rules else state.flushed,
-        workers=put(state.workers, number, worker._replace(rows=tuple(rows))),
+        workers=put(state.workers, number, worker._replace(rows=tuple(rows), border=begin)),
     )
     yield ("claims a page: " + " ".join(map(world.name, claim)), -1, number), state
+
+
+def _may_overlap(ledger: Ledger, worker: Worker) -> bool:
+    """Only the newest page of its own may go on beside the next."""
+    return worker.border >= 0 and books.are_placed(ledger, range(ledger.position, worker.border))
+
+
+def _waits_before(world: World, worker: Worker, change: int) -> bool:
+    """True when an earlier change of the record has no place but this worker's memory."""
+    return any((row := worker.rows[other]) is not None and row.fence == 0 for other in world.siblings[change])
 
 
 def _take_due(state: State, world: World, number: int) -> Iterator[Step]:

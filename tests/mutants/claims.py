@@ -6,6 +6,7 @@ from tests.mutants.mutant import Edit, Mutant
 
 LEDGER, PAGER, WORKER = "outbox/sql/ledger.sql", "cdc/lane/pager.py", "cdc/lane/worker.py"
 LANE, EDGES = "tests/integration/test_lane.py::", "tests/integration/test_protocol_edges.py::"
+OVERLAP = "tests/integration/test_overlap.py::"
 FENCING, POISON = "tests/integration/test_fencing.py::", "tests/integration/test_poison.py::"
 
 _OF_SETTLE = "\n      AND leased_until > clock_timestamp()\n    FOR UPDATE\n), settled"
@@ -96,8 +97,8 @@ MUTANTS = (
         "claim-before-send",
         "the claim of a page is in the ledger before its rows are sent",
         PAGER,
-        "self._ledger.open_page(page_no, claim)",
-        "del page_no",
+        "self._ledger.open_page(self._page_no + 1, spanning)",
+        "claim.claimed_at",
         f"{LANE}test_the_heir_takes_up_only_what_has_no_place_yet",
     ),
     Mutant(
@@ -229,8 +230,8 @@ MUTANTS = (
         "drain-claims-nothing",
         "a worker that ends takes no further page",
         "cdc/lane/settler.py",
-        "turning = turning and self._pager.ends_after(placed)",
-        "turning = self._pager.ends_after(placed)",
+        "self._next_page(placed) if turning else None",
+        "self._next_page(placed)",
         f"{EDGES}test_draining_claims_no_further_page",
     ),
     Mutant(
@@ -282,5 +283,69 @@ MUTANTS = (
         'if now is None or (now["epoch"] == lane.epoch and not refused):',
         "if now is None:",
         f"{FENCING}test_who_still_has_his_lane_is_not_called_fenced",
+    ),
+    Mutant(
+        "overlap-names-the-rest",
+        "a claim beside the rest of a page names that rest, too",
+        PAGER,
+        "replace(elder, end=read.end) if elder else claim",
+        "claim",
+        f"{OVERLAP}test_an_heir_takes_up_the_rest_of_both_pages",
+    ),
+    Mutant(
+        "overlap-of-two",
+        "a third page waits for the end of the first, which its claim would not name",
+        PAGER,
+        "return all(page.is_over_after(change_ids) for page in self._pages[:-1])",
+        "return True",
+        f"{OVERLAP}test_one_slow_answer_does_not_keep_the_next_page_waiting",
+    ),
+    Mutant(
+        "overlap-of-a-transaction",
+        "changes of one record and transaction are not claimed in two pages at once",
+        "cdc/lane/open_page.py",
+        "            (row.delivery.record, row.delivery.change.xid) in transactions\n            or (",
+        "            (",
+        f"{OVERLAP}test_a_transaction_of_a_record_is_not_torn_between_two_pages",
+    ),
+    Mutant(
+        "overlap-behind-a-delivery",
+        "what is held behind a delivery does not come before what waits in a lane's memory",
+        "cdc/lane/open_page.py",
+        "row.blocked and row.delivery.record in records",
+        "False",
+        f"{OVERLAP}test_what_is_held_behind_an_intent_does_not_overtake_the_page_before",
+    ),
+    Mutant(
+        "overlap-beside-a-flood",
+        "more stragglers than a page are never claimed beside the rest of one",
+        PAGER,
+        "if self._is_flood(read) or newest",
+        "if newest",
+        f"{OVERLAP}test_a_flood_of_stragglers_waits_for_the_end_of_the_page",
+    ),
+    Mutant(
+        "overlap-after-a-take-over",
+        "nothing is claimed beside a page that another owner left",
+        PAGER,
+        "[opened(claim, rows)] if claim",
+        "[opened(claim, rows, is_full=True)] if claim",
+        f"{OVERLAP}test_no_page_is_claimed_beside_what_an_owner_left",
+    ),
+    Mutant(
+        "age-of-an-overlap",
+        "a claim is as old as the rest that it begins with",
+        LEDGER,
+        "coalesce(%(claimed_at)s::timestamptz, now)",
+        "coalesce(now, %(claimed_at)s::timestamptz)",
+        f"{OVERLAP}test_an_heir_takes_up_the_rest_of_both_pages",
+    ),
+    Mutant(
+        "remote-beside-a-page",
+        "rows read before another page know what the platform called their record meanwhile",
+        "cdc/lane/sender.py",
+        "if record in self._flights or record in self.backlog",
+        "if record in self._flights",
+        f"{OVERLAP}test_what_the_platform_called_a_record_is_known_to_rows_read_before",
     ),
 )

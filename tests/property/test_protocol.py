@@ -273,6 +273,7 @@ class Protocol(RuleBasedStateMachine):
 
 SETTINGS = {
     "exact": Setting(),
+    "small pages": Setting(replace(POLICY, page_size=2)),
     "two lanes": Setting(replace(POLICY, soft_deadline_seconds=0.0), lanes=2),
     "hold": Setting(replace(POLICY, hold_after_reject=True, soft_deadline_seconds=0.0)),
     "verify": Setting(replace(POLICY, guarantee=Guarantee.VERIFY)),
