@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
 from outbox.claims import Claim, Row
@@ -27,9 +27,9 @@ class OpenPage:
         for change_id in change_ids:
             self.waiting.pop(change_id, None)
 
-    def is_over_after(self, change_ids: Collection[int]) -> bool:
+    def is_over_after(self, change_ids: Set[int]) -> bool:
         """True when nothing waits but these."""
-        return self.waiting.keys() <= set(change_ids)
+        return self.waiting.keys() <= change_ids
 
     def would_be_overtaken(self, rows: Sequence[Row]) -> bool:
         """True when rows of the next page could come before their record's rows that wait here.

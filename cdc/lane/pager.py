@@ -8,7 +8,7 @@ names everything that was perhaps sent, and two pages under way are the most the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from cdc.lane.ended import held
@@ -113,12 +113,12 @@ class Pager:
             self._keep_token()
         return None
 
-    def ends_after(self, change_ids: Collection[int]) -> bool:
+    def ends_after(self, change_ids: Set[int]) -> bool:
         """True when these rows' finding their place leaves nothing open."""
         return self.is_open and all(page.is_over_after(change_ids) for page in self._pages)
 
-    def overlaps_after(self, change_ids: Collection[int]) -> bool:
-        """True when the next page may be claimed once these rows have found their place, beside what is left.
+    def overlaps_after(self, change_ids: Set[int]) -> bool:
+        """True when the next page may be claimed beside what is left after these rows.
 
         Never beside a page that another owner left: owners may have died of it, and it is finished before all else.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from datetime import UTC, datetime
 
 from cdc.lane.ended import Ended, held, in_flight, under
@@ -176,7 +176,7 @@ class Settler:
             self._point("settle.before_commit")
         return turn
 
-    def _next_page(self, placed: Collection[int]) -> Callable[[], Turn | None] | None:
+    def _next_page(self, placed: Set[int]) -> Callable[[], Turn | None] | None:
         """What claims the next page, once ``placed`` have found their place and few records wait to be sent."""
         if self._pager.ends_after(placed):
             return self._pager.turn
@@ -199,7 +199,7 @@ class Settler:
         assert entry.verdict is not None  # noqa: S101  asked only of rows with a verdict
         return entry.verdict.state is not DeliveryState.DEAD or self._policy.hold_after_reject
 
-    def _after_commit(self, batch: Sequence[Ended], placed: Collection[int], turn: Turn | None) -> None:
+    def _after_commit(self, batch: Sequence[Ended], placed: Set[int], turn: Turn | None) -> None:
         self._sender.remember(batch)
         self._witness.ended(
             self._policy.connector,
