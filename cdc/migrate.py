@@ -32,7 +32,7 @@ _LOCK_KEY = 0x686D735F73796E63  # "hms_sync"
 _LOCK_WAIT_SECONDS = 60.0
 _LOCK_PAUSE_SECONDS = 0.1
 # A lock on a table of the application is not waited for long: everybody else would queue behind us.
-_SETTINGS = "SET lock_timeout = '10s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0"
+_SETTINGS = {"lock_timeout": "10s", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
 
 
 class MigrationFailed(HmsSyncError):
@@ -84,10 +84,8 @@ def _connection(dsn: str) -> Iterator[Connection]:
 
 
 def _plain(dsn: str) -> psycopg.Connection[Any]:
-    connection: psycopg.Connection[Any] = db.connect(dsn, name="hms-sync migrate", autocommit=False)
+    connection: psycopg.Connection[Any] = db.connect(dsn, name="hms-sync migrate", autocommit=False, settings=_SETTINGS)
     connection.row_factory = tuple_row
-    connection.execute(_SETTINGS)
-    connection.commit()
     return connection
 
 

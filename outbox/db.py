@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
@@ -54,14 +55,18 @@ class DatabaseUnavailable(HmsSyncError):
     """The source database cannot be reached."""
 
 
-def connect(dsn: str, *, name: str = "hms-sync", autocommit: bool = True) -> Connection:
-    """A connection with our settings; rows are dicts, numbers of jsonb are int or Decimal.
+def connect(
+    dsn: str, *, name: str = "hms-sync", autocommit: bool = True, settings: Mapping[str, str] = MappingProxyType({})
+) -> Connection:
+    """A connection with our settings (``settings``: others); rows are dicts, numbers of jsonb are int or Decimal.
 
     ``name`` becomes ``application_name``, which the audit records as the worker.
     Raises :class:`DatabaseUnavailable`, and HmsSyncError for a database that does not fit.
     """
     wanted = parameters(dsn)
-    options = " ".join(f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in SETTINGS.items())
+    options = " ".join(
+        f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in {**SETTINGS, **settings}.items()
+    )
     try:
         connection: Connection = psycopg.connect(
             make_conninfo(dsn, client_encoding=_ENCODING, **{k: v for k, v in NETWORK.items() if k not in wanted}),

@@ -18,6 +18,7 @@ COUNT_LIMIT = 1_000
 """Backlogs and misplaced rows are counted up to here; this value means "at least"."""
 DELIVERY_LIMIT = 10_000
 """Open deliveries per connector and state are counted up to here."""
+_BRIEF = {"statement_timeout": "2s", "lock_timeout": "100ms", "default_transaction_read_only": "on"}
 _IMPATIENT = {
     "connect_timeout": 2,
     "keepalives_idle": 5,
@@ -85,11 +86,7 @@ class _Sum:
 
 def connect(dsn: str) -> db.Connection:
     """A connection for watching only: gives up early, takes no lock for long. Raises DatabaseUnavailable."""
-    connection = db.connect(make_conninfo(dsn, **_IMPATIENT), name="hms-sync vitals")
-    connection.execute(
-        "SET statement_timeout = '2s'; SET lock_timeout = '100ms'; SET default_transaction_read_only = on"
-    )
-    return connection
+    return db.connect(make_conninfo(dsn, **_IMPATIENT), name="hms-sync vitals", settings=_BRIEF)
 
 
 def read(connection: db.Connection) -> Vitals:

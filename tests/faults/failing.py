@@ -83,13 +83,13 @@ class Fuse:
             self.struck.append(what)
             return blow
 
-    def _connect(self, dsn: str, *, name: str = "hms-sync", autocommit: bool = True) -> db.Connection:
+    def _connect(self, dsn: str, *, name: str = "hms-sync", **named: Any) -> db.Connection:
         if self.only not in name:
-            return _real_connect(dsn, name=name, autocommit=autocommit)
+            return _real_connect(dsn, name=name, **named)
         blow = self._next("connect")
         if blow is not None and not blow.done:
             raise db.DatabaseUnavailable(f"the database does not answer: struck ({blow.code})")
-        connection = _real_connect(dsn, name=name, autocommit=autocommit)
+        connection = _real_connect(dsn, name=name, **named)
         if blow is not None:
             connection.close()
             raise db.DatabaseUnavailable("the database does not answer: its answer was lost")

@@ -171,7 +171,7 @@ def test_a_migration_that_runs_elsewhere_is_not_waited_for_forever(fresh: str) -
 
 def test_a_table_that_is_in_use_is_not_waited_for_forever(fresh: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "lock_timeout" in migrate._SETTINGS
-    monkeypatch.setattr(migrate, "_SETTINGS", "SET lock_timeout = '200ms'")
+    monkeypatch.setattr(migrate, "_SETTINGS", {"lock_timeout": "200ms"})
     migrate.upgrade(fresh)
     with psycopg.connect(fresh) as other:
         other.execute("SELECT FROM outbox.change")
