@@ -30,10 +30,9 @@ class Turn:
 
     page_no: int
     token: Token
-    page: OpenPage | None = None
+    pages: tuple[OpenPage, ...] = ()
+    """Under way from then on, the eldest first."""
     rows: Sequence[Row] = ()
-    overlaps: bool = False
-    """True when the rest of the page before goes on."""
     spilled: bool = False
 
 
@@ -47,7 +46,7 @@ class Pager:
         self._page_no = 0
         self._token = Token(0, "1:1:")
         self._kept = self._token
-        self._pages: list[OpenPage] = []
+        self._pages: tuple[OpenPage, ...] = ()
         """Under way, the eldest first: one, or two that overlap."""
         self._recoveries = ledger.lane.recoveries
         self.quarantined = 0
@@ -143,7 +142,7 @@ class Pager:
         if not rows:
             self._ledger.end_page(page_no, read.end)
             return Turn(page_no, read.end)
-        return self._claimed(start, None, read, rows)
+        return self._claimed((), start, read, rows)
 
     def overlap(self) -> Turn | None:
         """Claims the next page beside the rest of the newest, inside a transaction; None when that has to end first."""
@@ -153,14 +152,12 @@ class Pager:
             newest.is_full = False
             return None
         self._note(read, newest.claim.end)
-        return self._claimed(newest.claim.end, newest.claim, read, self._held_back(read))
+        return self._claimed((newest,), newest.claim.end, read, self._held_back(read))
 
     def turned(self, turn: Turn) -> list[Row]:
         """The transaction of ``turn`` is committed: its rows may be sent."""
         self._page_no, self._token, self._kept = turn.page_no, turn.token, turn.token
-        self._pages = self._pages[-1:] if turn.overlaps else []
-        if turn.page is not None:
-            self._pages.append(turn.page)
+        self._pages = turn.pages
         return _in_order(turn.rows)
 
     def placed(self, change_ids: Collection[int]) -> None:
@@ -168,13 +165,13 @@ class Pager:
         for page in self._pages:
             page.placed(change_ids)
 
-    def _claimed(self, start: Token, elder: Claim | None, read: PageRead, rows: Sequence[Row]) -> Turn:
-        """The claim of a page, and of what is left of ``elder`` with it."""
+    def _claimed(self, elder: tuple[OpenPage, ...], start: Token, read: PageRead, rows: Sequence[Row]) -> Turn:
+        """The claim of a page, and of what is left of the ``elder`` one, if there is one, with it."""
         claim = Claim(start, read.end, self._policy.mapping_version)
-        spanning = replace(elder, end=read.end) if elder else claim
+        spanning = replace(elder[0].claim, end=read.end) if elder else claim
         claimed_at = self._ledger.open_page(self._page_no + 1, spanning)
         page = opened(replace(claim, claimed_at=claimed_at), rows, is_full=len(read.rows) >= self._policy.page_size)
-        return Turn(self._page_no + 1, spanning.start, page, rows, overlaps=elder is not None)
+        return Turn(self._page_no + 1, spanning.start, (*elder, page), rows)
 
     def _is_flood(self, read: PageRead) -> bool:
         return sum(row.straggler for row in read.rows) > self._policy.page_size
@@ -197,7 +194,7 @@ class Pager:
         )
 
     def _resume(self, claim: Claim | None, rows: list[Row]) -> list[Row]:
-        self._pages = [opened(claim, rows)] if claim is not None else []
+        self._pages = (opened(claim, rows),) if claim is not None else ()
         if claim is not None and not rows:
             with self._ledger.transaction():
                 turn = self.turn()
