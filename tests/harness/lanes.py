@@ -38,6 +38,8 @@ POLICY = LanePolicy(
     retry=RetryPolicy(attempts=4, base_seconds=0.0, max_seconds=0.0),
     quiet_seconds=0.0,
 )
+PATIENT = replace(POLICY, retry=replace(POLICY.retry, base_seconds=3600.0, max_seconds=3600.0))
+"""A first failure is retried within an hour, so that only what a test does makes anything due."""
 NO_LIMITS = Limits()
 
 

@@ -14,6 +14,7 @@ from outbox.model import Delivery, Guarantee, Record
 from tests.fixtures.lanes import Take
 from tests.harness import platform as p
 from tests.harness.lanes import (
+    PATIENT,
     POLICY,
     TYPE,
     expire_leases,
@@ -176,7 +177,7 @@ def test_behind_an_unknown_delivery_the_record_waits_in_order(db: outbox_db.Conn
     ids = [write(db, "r", n) for n in range(4)]
     silent = [True]
     platform = Platform(behave=lambda d: p.NEVER_ARRIVES if silent[0] and d.change.id == ids[0] else p.APPLY)
-    hand = taken(platform, replace(POLICY, retry=replace(POLICY.retry, base_seconds=3600, max_seconds=3600)))
+    hand = taken(platform, PATIENT)
     hand.step(4)
     assert states(db) == {ids[0]: "unknown", ids[1]: "held", ids[2]: "held", ids[3]: "held"}
     silent[0] = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from outbox.model import Delivery, Guarantee, Record, RemoteObject
 from tests.fixtures.lanes import Take
 from tests.harness import platform as p
 from tests.harness.lanes import (
+    PATIENT,
     POLICY,
     TYPE,
     Hand,
@@ -106,8 +106,7 @@ def test_what_fails_holds_its_record_in_both_pages(db: outbox_db.Connection, tak
     registered(db)
     first, *others = [write(db, key) for key in ("r", "a", "b", "c", "d")]
     second = write(db, "r")
-    policy = replace(POLICY, retry=replace(POLICY.retry, base_seconds=3600.0, max_seconds=3600.0))
-    hand = taken(platform := Platform(), policy)
+    hand = taken(platform := Platform(), PATIENT)
     platform.behave = lambda delivery: p.LOSE_ANSWER if delivery.change.id == first else p.APPLY
     slow_one(hand, first)
     hand.until(lambda: len(pages(db)) == 2 and platform.applied == others)

@@ -20,6 +20,7 @@ from tests.fixtures.lanes import Take
 from tests.harness import platform as p
 from tests.harness.lanes import (
     CONNECTOR,
+    PATIENT,
     POLICY,
     Hand,
     expire_leases,
@@ -30,9 +31,6 @@ from tests.harness.lanes import (
     write,
 )
 from tests.harness.platform import Platform
-
-PATIENT = replace(POLICY, retry=replace(POLICY.retry, base_seconds=3600.0, max_seconds=3600.0))
-"""A first failure is retried within an hour, so that only what a test does makes anything due."""
 
 
 def all_due(db: outbox_db.Connection, hand: Hand) -> None:

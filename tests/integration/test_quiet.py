@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from cdc.lane.policy import LanePolicy
 from outbox import db as outbox_db
 from outbox.model import Delivery, Guarantee
+from tests.fixtures.lanes import Take
 from tests.harness import platform as p
-from tests.harness.lanes import Hand, registered, take, with_guarantee, write
+from tests.harness.lanes import Hand, registered, with_guarantee, write
 from tests.harness.platform import Platform
 
 QUIET = 1.0
@@ -21,7 +22,7 @@ TakeOne = Callable[[LanePolicy, Platform], Hand]
 
 
 @pytest.fixture
-def taken(db: outbox_db.Connection, dsn: str) -> Iterator[TakeOne]:
+def taken(db: outbox_db.Connection, taken: Take) -> TakeOne:
     """Takes the lane, from whoever has it."""
     registered(db, POLICY)
     hands: list[Hand] = []
@@ -29,14 +30,10 @@ def taken(db: outbox_db.Connection, dsn: str) -> Iterator[TakeOne]:
     def take_one(policy: LanePolicy, platform: Platform) -> Hand:
         for before in hands:
             before.owner.release(before.lane)
-        hand = take(dsn, platform, policy)
-        assert hand is not None
-        hands.append(hand)
-        return hand
+        hands.append(taken(platform, policy))
+        return hands[-1]
 
-    yield take_one
-    for hand in hands:
-        hand.connection.close()
+    return take_one
 
 
 def states(db: outbox_db.Connection) -> list[str]:
